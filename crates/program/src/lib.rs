@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! TODO-DOC
+#![no_std]
+#![forbid(unsafe_code)]
