@@ -1,3 +1,35 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! TODO-DOC
-fn main() {}
+//! Maintenance tasks of the repository: `cargo xtask TASK`. Each task lives in a module of its own.
+
+mod corpus;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Command line of `cargo xtask`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Maintenance tasks of veristable")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Obtain test objects and programs into the cache, outside the repository
+    Corpus(corpus::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().task {
+        Task::Corpus(args) => corpus::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
