@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later */
+/* Perf event: sends a sample through a perf event array whose size the loader chooses. */
+#include "bpf.h"
+
+struct sample {
+	__u64 time;
+	__u32 pid;
+	__u32 cpu;
+};
+
+struct {
+	__uint(type, MAP_PERF_EVENT_ARRAY);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+} samples SEC(".maps");
+
+SEC("perf_event")
+int on_sample(void *ctx)
+{
+	struct sample s = { .time = bpf_ktime_get_ns() };
+
+	s.pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_perf_event_output(ctx, &samples, 0xffffffffULL, &s, sizeof(s));
+	return 0;
+}
