@@ -1,2 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! TODO-DOC
+//! Agreement with real kernels: compares what `veristable` says with what an oracle says.
+//!
+//! ```text
+//! compare   one program: classes of verdicts, message, counts, log
+//! table     sums over a set
+//! known     the checked-in list of known disagreements
+//! ```
+
+mod compare;
+mod known;
+mod table;
+
+pub use compare::{
+    Answer, Class, Comparison, Counts, Match, Observation, Prediction, Said, compare,
+};
+pub use known::{Changes, Known, KnownError};
+pub use table::{Share, Table};
