@@ -8,6 +8,7 @@ extern crate alloc;
 
 pub mod consts;
 mod decode;
+pub mod disasm;
 mod encode;
 mod flow;
 mod insn;
@@ -15,6 +16,7 @@ mod op;
 pub mod table;
 
 pub use decode::{DecodeError, FieldError, check_fields, decode, decode_slots, decode_strict};
+pub use disasm::{Dialect, Names, Style, disassemble};
 pub use encode::{Encoded, encode};
 pub use flow::{Flow, successors};
 pub use insn::Insn;
