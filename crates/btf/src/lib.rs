@@ -24,16 +24,21 @@ extern crate alloc;
 mod btf;
 mod elements;
 mod error;
+mod ext;
 mod names;
 mod raw;
 mod resolve;
 mod types;
+
+pub mod relo;
+pub mod writer;
 
 pub use btf::{Base, Btf, Indexes, PointerSize};
 pub use elements::{
     Element, Elements, Member, Members, Param, Params, SectionVar, SectionVars, Value, Values,
 };
 pub use error::Error;
+pub use ext::{BtfExt, CoreRelo, FuncInfo, Group, Groups, LineInfo, Record, Records};
 pub use resolve::DeclTagIndex;
 pub use types::{
     Array, Composite, Datasec, DeclTag, Enum, Func, FuncProto, FwdKind, Int, Kind, Linkage, Type,

@@ -117,6 +117,14 @@ impl Btf<'_> {
         own_types(self, Wanted::Exactly(name.as_bytes()))
     }
 
+    /// All own types of this name as bytes, in the order of ids.
+    pub(crate) fn own_types_exactly<'b>(
+        &'b self,
+        name: &'b [u8],
+    ) -> impl Iterator<Item = Type<'b>> {
+        own_types(self, Wanted::Exactly(name))
+    }
+
     /// All own types whose names begin so, in no useful order across names.
     pub fn own_types_with_prefix<'b>(&'b self, prefix: &'b [u8]) -> impl Iterator<Item = Type<'b>> {
         own_types(self, Wanted::Prefix(prefix))
