@@ -1,4 +1,143 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! TODO-DOC
+//! The Linux BPF verifier as a pure function.
+//!
+//! [`verify`] takes a [`LoadRequest`], a [`Kernel`] and limits, and answers what that kernel would:
+//! accepted or rejected with its errno, its messages and its statistics. What it does not know it
+//! calls [`Outcome::Unsupported`] or [`Outcome::UnknownFact`] by name; it never guesses.
+//!
+//! ```text
+//! lib.rs        verify(): the phases, readable from top to bottom
+//! design.rs     verifiers that differ by design, their phases, the dispatch among them
+//! env.rs        what the phases share
+//! analysis/     load gate, subprograms, BTF info, wide loads, control flow, components, liveness
+//! domain/       tnum and ranges: nothing there knows BPF
+//! state/        registers, stack, frames
+//! simulate/     the main loop and the instruction classes
+//! prune/        state equality, precision, loops
+//! messages/     the table of messages
+//! log/          the kernel-format log
+//! mem.rs        growth under a budget
+//! trace.rs      events
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_macros))]
+
+extern crate alloc;
+
+pub mod analysis;
+pub mod design;
+pub mod env;
+pub mod errno;
+pub mod log;
+pub mod mem;
+pub mod messages;
+pub mod options;
+pub mod outcome;
+pub mod simulate;
+pub mod trace;
+
+pub use design::Dialect;
+pub use errno::Errno;
+pub use messages::Message;
+pub use options::{Machine, Options};
+pub use outcome::{Abort, Accepted, Feature, Outcome, Rejected, Stats};
+pub use trace::{Event, Level, Observer, Silent};
+
+use crate::design::{Design, Phase, V6_18};
+use crate::env::Env;
+use crate::outcome::{Step, Stop};
+use veristable_btf::Btf;
+use veristable_kernel::{DesignId, Kernel};
+use veristable_program::LoadRequest;
+
+/// Says whether the kernel loads the program, and why not.
+///
+/// Deterministic; bounded by the limits in `options`; without side effects but the events that
+/// `observer` receives.
+pub fn verify<O: Observer>(
+    request: &LoadRequest,
+    kernel: &dyn Kernel,
+    options: &Options<'_>,
+    observer: &mut O,
+) -> Outcome {
+    match kernel.design() {
+        DesignId::V6_18 => verify_as::<V6_18, O>(request, kernel, options, observer),
+        other => Outcome::Unsupported(Feature::of("verifier design", other.name())),
+    }
+}
+
+fn verify_as<D: Design, O: Observer>(
+    request: &LoadRequest,
+    kernel: &dyn Kernel,
+    options: &Options<'_>,
+    observer: &mut O,
+) -> Outcome {
+    let btf = match request.btf.as_deref().map(Btf::open).transpose() {
+        Ok(btf) => btf,
+        Err(error) => {
+            // BPF_BTF_LOAD refuses it, so that there is no descriptor to load the program with.
+            return Outcome::Unsupported(Feature::of(
+                "program BTF",
+                mem::Text::format(format_args!("{error}")),
+            ));
+        }
+    };
+    let mut env = Env::new(request, kernel, options, D::DIALECT, btf.as_ref(), observer);
+    if let Err(stop) = analysis::gate::check(&mut env) {
+        return conclude(&mut env, Err(stop), false);
+    }
+    let mut result = env.load_code();
+    for phase in D::PHASES {
+        if result.is_err() {
+            break;
+        }
+        result = run_phase::<D, O>(*phase, &mut env);
+    }
+    if matches!(result, Ok(()) | Err(Stop::Rejected(_))) {
+        env.finish_stats();
+        if let Err(errno) = env.observer.finish() {
+            result = Err(Stop::Rejected(errno));
+        }
+    }
+    conclude(&mut env, result, true)
+}
+
+fn run_phase<D: Design, O: Observer>(phase: Phase, env: &mut Env<'_, O>) -> Step {
+    env.insn = None;
+    match phase {
+        Phase::BindFdArray => analysis::maps::bind_fd_array(env),
+        Phase::KernelBtf => analysis::attach::check_kernel_btf(env),
+        Phase::EarlyFunctionInfo => analysis::btf_info::check_early(env),
+        Phase::SubprogramsAndKfuncs => analysis::subprograms::find(env),
+        Phase::SubprogramBounds => analysis::subprograms::check_bounds(env),
+        Phase::BtfInfo => analysis::btf_info::check(env),
+        Phase::WideLoads => analysis::wide_loads::resolve(env),
+        Phase::ControlFlow => analysis::cfg::check(env),
+        Phase::PostOrder => analysis::postorder::compute(env),
+        Phase::AttachTarget => analysis::attach::check(env),
+        Phase::Components => analysis::scc::compute(env),
+        Phase::LiveRegisters => analysis::live_registers::compute(env),
+        Phase::FastcallPatterns => analysis::fastcall::mark(env),
+        Phase::Simulation => simulate::run::<D, O>(env),
+        Phase::RemoveFastcallSpills => analysis::fastcall::remove_spills(env),
+        Phase::StackDepth => analysis::stack_depth::check(env),
+        Phase::Fixups => analysis::fixups::check(env),
+    }
+}
+
+fn conclude<O: Observer>(env: &mut Env<'_, O>, result: Step, in_verifier: bool) -> Outcome {
+    let stats = core::mem::take(&mut env.stats);
+    match result {
+        Ok(()) => Outcome::Accepted(Accepted { stats }),
+        Err(Stop::Rejected(errno)) => Outcome::Rejected(Rejected {
+            errno,
+            messages: env.take_messages(),
+            insn: env.insn,
+            stats: in_verifier.then_some(stats),
+        }),
+        Err(Stop::Unsupported(feature)) => Outcome::Unsupported(feature),
+        Err(Stop::UnknownFact(fact)) => Outcome::UnknownFact(fact),
+        Err(Stop::Aborted(abort)) => Outcome::Aborted(abort),
+    }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! The kernel-format log.
+
+mod buffer;
+mod kernel;
+
+pub use buffer::{BufferMode, LogBuffer};
+pub use kernel::KernelLog;
