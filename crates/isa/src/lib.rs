@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod asm;
 pub mod consts;
 mod decode;
 pub mod disasm;
