@@ -2,6 +2,7 @@
 //! Maintenance tasks of the repository: `cargo xtask TASK`. Each task lives in a module of its own.
 
 mod corpus;
+mod oracle;
 
 use std::process::ExitCode;
 
@@ -19,11 +20,14 @@ struct Args {
 enum Task {
     /// Obtain test objects and programs into the cache, outside the repository
     Corpus(corpus::Args),
+    /// Ask real kernels about programs
+    Oracle(oracle::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Corpus(args) => corpus::run(&args),
+        Task::Oracle(args) => oracle::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
