@@ -264,6 +264,10 @@ fn decode_call(insn: Insn) -> Result<CallKind, DecodeError> {
 /// Register numbers over 10 are no matter of this test. The kernel does not test `off` of an exit
 /// and `imm` in the second slot of a subprogram's address, so neither does this.
 ///
+/// Where several tests fail, the order is that of 6.12 and 6.18. 7.3 looks the opcode up before it
+/// tests loads (so a load of an unknown mode is [`FieldError::UnknownOpcode`]), and of a 64-bit
+/// immediate load it tests `off` before the kind.
+///
 /// # Errors
 ///
 /// The first of the kernel's tests that fails.

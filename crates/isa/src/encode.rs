@@ -39,9 +39,9 @@ impl From<Insn> for Encoded {
 
 /// The slots of an instruction. Decoding them gives it back.
 ///
-/// Two things that the type can express have no encoding and are encoded as their nearest kin: the
-/// distance of a short [`Op::Goto`] is cut to its low 16 bits, and a 32-bit [`Op::MovSx`] from 32
-/// bits or any from 64 bits gets the `off` that it would have, which is reserved.
+/// Not every value of the type is an instruction: the distance of a short [`Op::Goto`] is cut to its
+/// low 16 bits; a 32-bit [`Op::MovSx`] from 32 bits, any from 64 bits, a sign-extending load of 8
+/// bytes and packet data loads of 8 bytes get the encoding they would have, which no kernel accepts.
 #[must_use]
 pub fn encode(op: Op) -> Encoded {
     let insn = |code: u8, dst: Reg, src: Reg, off: i16, imm: i32| {

@@ -82,6 +82,7 @@ fn instructions() {
     one("r2 = atomic64_fetch_add((u64 *)(r1 +0), r2)", 0xdb, 1, 2, 0, 1);
     one("w2 = atomic_fetch_and((u32 *)(r1 +0), w2)", 0xc3, 1, 2, 0, 0x51);
     one("r2 = atomic_xchg((u32 *)(r1 +0), r2)", 0xc3, 1, 2, 0, 0xe1);
+    one("r2 = atomic_fetch_or((u64 *)(r1 +0), r2)", 0xdb, 1, 2, 0, 0x41);
     one("r2 = xchg_64(r1 + 8, r2)", 0xdb, 1, 2, 8, 0xe1);
     one("w2 = xchg32_32(r1 + 8, w2)", 0xc3, 1, 2, 8, 0xe1);
     one("r0 = atomic64_cmpxchg((u64 *)(r1 +8), r0, r2)", 0xdb, 1, 2, 8, 0xf1);

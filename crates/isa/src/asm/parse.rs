@@ -535,7 +535,7 @@ fn swap(name: &str) -> Option<(Swap, SwapBits)> {
 /// The name of an atomic operation that has a result.
 struct AtomicName {
     op: AtomicOp,
-    /// 8 bytes rather than up to 4.
+    /// Certainly 8 bytes.
     wide: bool,
     /// LLVM's text, which has no type: `xchg_64(r1 + 0, r2)`.
     untyped: bool,
@@ -584,9 +584,9 @@ fn fetching<'a>(
     } else {
         (unsigned_type(s)?, address(s)?)
     };
-    if atomic.wide != (size == Size::DW) {
-        let kind = ErrorKind::Expected("type u64 with `atomic64` and no other");
-        return Err(Failure { at, kind });
+    // LLVM leaves the 64 out, the kernel does not.
+    if atomic.wide && size != Size::DW {
+        return Err(Failure { at, kind: ErrorKind::Expected("type u64 with `atomic64`") });
     }
     data_width(width, size, start)?;
     if atomic.op == AtomicOp::Cmpxchg {
