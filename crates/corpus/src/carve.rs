@@ -146,10 +146,7 @@ mod tests {
         let found = carve(&data);
         assert_eq!(
             found,
-            [
-                Carved { offset: first, bytes: &object },
-                Carved { offset: second, bytes: &object }
-            ]
+            [Carved { offset: first, bytes: &object }, Carved { offset: second, bytes: &object }]
         );
     }
 

@@ -62,7 +62,9 @@ impl Apt {
         let mirror = mirrors();
         let apt = Self { dir, mirror: mirror.as_ref().ok().cloned() };
         match mirror {
-            Ok(found) => cache::write_whole(&apt.dir.join("sources.list"), sources(&found).as_bytes())?,
+            Ok(found) => {
+                cache::write_whole(&apt.dir.join("sources.list"), sources(&found).as_bytes())?
+            }
             // What an earlier run fetched is still good.
             Err(error) if !apt.dir.join("sources.list").exists() => return Err(error),
             Err(_) => {}
@@ -102,12 +104,70 @@ impl Apt {
         Ok(String::from_utf8_lossy(&text).lines().filter_map(parse_madison).collect())
     }
 
+    /// The newest version of a package that any suite has; when none has it any more, the one that
+    /// an earlier run downloaded.
+    ///
+    /// # Errors
+    ///
+    /// Neither exists.
+    pub(crate) fn newest(&self, package: &str) -> Result<String> {
+        // apt prints the newest version first.
+        if let Some(available) = self.versions(package)?.into_iter().next() {
+            return Ok(available.version);
+        }
+        self.kept_version(package)
+            .ok_or_else(|| anyhow!("no suite has {package}, and the cache does not have it either"))
+    }
+
+    /// The version of a package in the first of some suites that has it.
+    ///
+    /// # Errors
+    ///
+    /// None has it, and it was not downloaded earlier.
+    pub(crate) fn version_in(&self, package: &str, suites: &[&str]) -> Result<String> {
+        let versions = self.versions(package)?;
+        let of = |suite: &&str| versions.iter().find(|one| one.suite == **suite);
+        match suites.iter().find_map(of) {
+            Some(available) => Ok(available.version.clone()),
+            None => self
+                .kept_version(package)
+                .ok_or_else(|| anyhow!("none of {} has {package}", suites.join(", "))),
+        }
+    }
+
+    /// Version of a package file in the cache, the last by name.
+    fn kept_version(&self, package: &str) -> Option<String> {
+        let mut versions: Vec<String> = fs::read_dir(self.dir.join("packages"))
+            .ok()?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| {
+                let (stem, rest) = name.split_once('_')?;
+                let version = rest.rsplit_once('_')?.0;
+                (stem == package).then(|| version.replace("%3a", ":"))
+            })
+            .collect();
+        versions.sort();
+        versions.pop()
+    }
+
+    fn kept_file(&self, package: &str, version: &str) -> Option<PathBuf> {
+        let version = version.replace(':', "%3a");
+        ["amd64", "all"].iter().find_map(|architecture| {
+            let name = format!("{package}_{version}_{architecture}.deb");
+            Some(self.dir.join("packages").join(name)).filter(|path| path.exists())
+        })
+    }
+
     /// The package file of one version, from the cache or the mirror.
     ///
     /// # Errors
     ///
     /// The mirror does not have it, or what it has is not what its lists promise.
     pub(crate) fn package(&self, package: &str, version: &str) -> Result<PathBuf> {
+        // A file gets this name only when it is whole.
+        if let Some(kept) = self.kept_file(package, version) {
+            return Ok(kept);
+        }
         let what = format!("{package}={version}");
         let mut print = self.apt("apt-get");
         let line = tools::output(print.args(["-q", "--print-uris", "download", &what]))?;
@@ -117,9 +177,6 @@ impl Apt {
             .ok_or_else(|| anyhow!("apt knows no file for {what}"))?;
         let kept = self.dir.join("packages").join(&name);
         let whole = |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.len() == size);
-        if whole(&kept) {
-            return Ok(kept);
-        }
         eprintln!("downloading {name} ({} KiB)", size / 1024);
         let incoming = self.dir.join("incoming");
         let mut download = self.apt("apt-get");
@@ -208,18 +265,12 @@ fn parse_mirrors(text: &str) -> Option<Mirrors> {
     };
     let security = pairs().find(|(_, suite)| debian(suite) && suite.ends_with("-security"));
     let main = pairs().find(|(_, suite)| debian(suite) && !suite.ends_with("-security"))?;
-    Some(Mirrors {
-        main: main.0.to_owned(),
-        security: security.map(|(uri, _)| uri.to_owned()),
-    })
+    Some(Mirrors { main: main.0.to_owned(), security: security.map(|(uri, _)| uri.to_owned()) })
 }
 
 fn sources(mirrors: &Mirrors) -> String {
-    let signed = if Path::new(KEYRING).exists() {
-        format!(" [signed-by={KEYRING}]")
-    } else {
-        String::new()
-    };
+    let signed =
+        if Path::new(KEYRING).exists() { format!(" [signed-by={KEYRING}]") } else { String::new() };
     let main = SUITES.iter().map(|suite| (&mirrors.main, suite));
     let security =
         mirrors.security.iter().flat_map(|uri| SECURITY_SUITES.iter().map(move |s| (uri, s)));

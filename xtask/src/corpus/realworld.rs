@@ -17,7 +17,7 @@ use super::tools;
 pub(crate) const SET: &str = "realworld";
 
 /// Packages with BPF objects in them.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 16] = [
     "libbpf-tools",
     "xdp-tools",
     "libxdp1",
@@ -31,6 +31,9 @@ const PACKAGES: [&str; 13] = [
     "mimic",
     "bpfilter",
     "bpftop",
+    "bpftool",
+    "linux-perf",
+    "ir-keytable",
 ];
 
 /// Suites that are looked at; every distinct version counts.
@@ -93,9 +96,8 @@ fn wanted(apt: &Apt) -> Result<Vec<Available>> {
         }
         for suite in SUITES {
             for one in versions.iter().filter(|one| one.suite == suite) {
-                let known = |have: &Available| {
-                    have.package == one.package && have.version == one.version
-                };
+                let known =
+                    |have: &Available| have.package == one.package && have.version == one.version;
                 if !wanted.iter().any(known) {
                     wanted.push(one.clone());
                 }
@@ -115,7 +117,7 @@ fn carve_package(
     let deb = apt.package(package, version)?;
     let tree = Tree::unpack(&deb, &dir.join(".unpacked"))?;
     let mut count = 0;
-    for path in tree.files()? {
+    for path in super::walk(&tree.0)? {
         let Some(data) = read_file(&path)? else { continue };
         for carved in carve::carve(&data) {
             count += 1;
@@ -139,32 +141,11 @@ struct Tree(PathBuf);
 
 impl Tree {
     fn unpack(deb: &Path, into: &Path) -> Result<Self> {
-        if into.exists() {
-            fs::remove_dir_all(into).with_context(|| into.display().to_string())?;
-        }
+        super::remove_dir(into)?;
         fs::create_dir_all(into).with_context(|| into.display().to_string())?;
         let tree = Self(into.to_owned());
         tools::output(Command::new("dpkg-deb").arg("-x").arg(deb).arg(into))?;
         Ok(tree)
-    }
-
-    /// Regular files, in order; links are not followed.
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        let mut open = vec![self.0.clone()];
-        while let Some(dir) = open.pop() {
-            for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
-                let entry = entry?;
-                let kind = entry.file_type()?;
-                if kind.is_dir() {
-                    open.push(entry.path());
-                } else if kind.is_file() {
-                    files.push(entry.path());
-                }
-            }
-        }
-        files.sort();
-        Ok(files)
     }
 }
 
@@ -228,14 +209,11 @@ fn object_name(origins: &[Origin], sha256: &str) -> String {
 
 /// Removes objects of earlier runs that the new manifest does not name.
 fn remove_others(dir: &Path, manifest: &Manifest) -> Result<()> {
-    let objects = Tree(dir.join("objects"));
-    for path in objects.files()? {
+    for path in super::walk(&dir.join("objects"))? {
         let name = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
         if !manifest.objects.iter().any(|object| object.file == name) {
             fs::remove_file(&path).with_context(|| path.display().to_string())?;
         }
     }
-    // The guard would remove the directory.
-    std::mem::forget(objects);
     Ok(())
 }

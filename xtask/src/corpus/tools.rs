@@ -27,20 +27,14 @@ fn package_of(program: &str) -> &str {
 /// its complaint).
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let name = name(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| missing(&name, error))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|error| missing(&name, error))?;
     checked(&name, output)
 }
 
 /// Like [`output`], with the program's messages shown as they come.
 pub(crate) fn show(command: &mut Command) -> Result<()> {
     let name = name(command);
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .map_err(|error| missing(&name, error))?;
+    let status = command.stdin(Stdio::null()).status().map_err(|error| missing(&name, error))?;
     if !status.success() {
         bail!("{name} failed with {status}");
     }
