@@ -86,11 +86,6 @@ impl<'b, E: Element<'b>> Elements<'b, E> {
         E::read(self, raw)
     }
 
-    /// The last element.
-    pub fn last(&self) -> Option<E> {
-        self.get(self.len().checked_sub(1)?)
-    }
-
     /// An iterator over the elements.
     pub fn iter(&self) -> Self {
         *self

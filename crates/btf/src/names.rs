@@ -80,7 +80,8 @@ fn own_types<'b>(btf: &'b Btf<'_>, wanted: Wanted<'_>) -> impl Iterator<Item = T
     });
     ids.filter_map(|id| btf.type_by_id(TypeId(id)).ok()).filter(move |ty| {
         // Also for the index: it may have been handed in for other data.
-        ty.name_offset() != 0 && wanted.compare(ty.name_bytes()).is_eq()
+        let name = ty.name_bytes();
+        !name.is_empty() && wanted.compare(name).is_eq()
     })
 }
 

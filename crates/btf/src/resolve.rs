@@ -8,7 +8,7 @@ use crate::{Btf, DeclTag, Error, Kind, Type, TypeData, TypeId};
 /// The longest chain of modifiers that is followed. libbpf has no limit (and hangs on a cycle); the
 /// kernel refuses to load BTF whose chains are longer than 32 (`MAX_RESOLVE_DEPTH` of
 /// kernel/bpf/btf.c).
-const MAX_CHAIN: usize = 1024;
+const MAX_CHAIN: usize = 128;
 
 /// `MAX_RESOLVE_DEPTH` of tools/lib/bpf/btf.c: the longest chain that has a size.
 const MAX_RESOLVE_DEPTH: usize = 32;
