@@ -162,6 +162,9 @@ pub enum FixupKind {
     /// The low half of a 64-bit load or the immediate: file descriptor of a program that is
     /// loaded beside this one, e.g. for a prog array. Not passed by libbpf.
     Program(String),
+    /// High half of a 64-bit load of a kernel variable: descriptor of the BTF of this module,
+    /// which the variable's id belongs to.
+    ModuleBtf(String),
 }
 
 /// What the loader asks of the verifier's log.
