@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+mod align;
 mod btf;
 mod elements;
 mod error;

@@ -115,6 +115,47 @@ fn sizes_are_resolved() {
     assert_eq!(btf.guess_pointer_size(), Some(PointerSize::Eight));
 }
 
+#[test]
+fn alignments_are_guessed() {
+    let mut w = every_kind();
+    let (int, long) = (TypeId(1), TypeId(2));
+    let short = w.add_int("short", 2, 1);
+    let wide = w.add_int("__int128", 16, 0);
+    let nothing = w.add_int("", 0, 0);
+    let empty = w.add_struct("empty", 0, &[]);
+    let shorts =
+        w.add_struct("shorts", 4, &[NewMember::at("a", short, 0), NewMember::at("b", short, 2)]);
+    let odd = w.add_struct("odd", 7, &[NewMember::at("a", int, 0), NewMember::at("b", short, 4)]);
+    let moved =
+        w.add_struct("moved", 12, &[NewMember::at("a", int, 0), NewMember::at("b", long, 4)]);
+    let nested =
+        w.add_struct("nested", 16, &[NewMember::at("m", moved, 0), NewMember::at("s", shorts, 12)]);
+    let own = w.next_id();
+    w.add_struct("own", 4, &[NewMember::at("own", own, 0)]);
+    let btf = Btf::open(w.finish()).unwrap();
+    let endless = Err(Error::EndlessChain { id: own });
+    let cases = [
+        (int, Ok(4)),
+        (wide, Ok(8)),
+        (nothing, Err(Error::NoSize { id: nothing, kind: Kind::Int })),
+        (empty, Ok(1)),
+        (shorts, Ok(2)),
+        (odd, Ok(1)),
+        (moved, Ok(1)),
+        (nested, Ok(2)),
+        (own, endless),
+        (TypeId(3), Ok(8)),
+        (TypeId(9), Ok(8)),
+        (TypeId(10), Ok(8)),
+        (TypeId(11), Ok(8)),
+        (TypeId(12), Ok(4)),
+        (TypeId(16), Err(Error::NoSize { id: TypeId(16), kind: Kind::Fwd })),
+    ];
+    for (id, expected) in cases {
+        assert_eq!(btf.align_of(id), expected, "type {id}");
+    }
+}
+
 /// Every name is found with and without an index, the lowest id first.
 #[test]
 fn names_are_found() {

@@ -85,6 +85,7 @@ pub(crate) fn walk(btf: &Btf<'_>) -> usize {
     for ty in btf.all_types() {
         seen += format!("{ty:?} {:?} {:?}", ty.data(), ty.members()).len();
         seen += usize::from(btf.resolve_size(ty.id()).is_ok());
+        seen += usize::from(btf.align_of(ty.id()).is_ok());
         seen += usize::from(btf.skip_modifiers(ty.id()).is_ok());
         seen += tags.of(btf, ty.id()).count();
         seen += usize::from(btf.find_by_name(ty.name(), ty.kind()).is_some());
