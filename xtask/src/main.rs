@@ -3,6 +3,7 @@
 
 mod corpus;
 mod oracle;
+mod profile;
 
 use std::process::ExitCode;
 
@@ -20,13 +21,18 @@ struct Args {
 enum Task {
     /// Obtain test objects and programs into the cache, outside the repository
     Corpus(corpus::Args),
+    /// Make kernel profiles and check them
+    Profile(profile::Args),
     /// Ask real kernels about programs
     Oracle(oracle::Args),
 }
 
 fn main() -> ExitCode {
+    // Guests run this very program as their first process.
+    veristable_oracle::guest::agent_if_init();
     let outcome = match Args::parse().task {
         Task::Corpus(args) => corpus::run(&args),
+        Task::Profile(args) => profile::run(&args),
         Task::Oracle(args) => oracle::run(&args),
     };
     match outcome {

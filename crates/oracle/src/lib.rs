@@ -10,27 +10,43 @@
 
 mod answer;
 mod batch;
+mod cache;
 pub mod danger;
 mod error;
+pub mod guest;
 mod kmsg;
 mod live;
 mod loader;
 pub mod log;
+mod pattern;
 mod supervise;
 mod sys;
 
 pub use answer::{Answer, LoadOptions, Oracle, Verdict};
 pub use error::{OracleError, errno_name};
+pub use guest::{Guest, GuestOptions};
 pub use live::Live;
 pub use log::Stats;
 
-/// Opens an oracle by its name: `live`, or `vm:VERSION` such as `vm:6.18.15`.
+/// Opens an oracle by its name: `live`, or `vm:VERSION` such as `vm:6.18.15`, or `vm:VERSION*N` for
+/// N guests that share the work.
+///
+/// A program that opens guests calls [`guest::agent_if_init`] first in its `main`.
 ///
 /// # Errors
 /// [`OracleError`] names what is missing and what would help.
 pub fn open(spec: &str) -> Result<Box<dyn Oracle>, OracleError> {
-    match spec {
-        "live" => Ok(Box::new(Live::open()?)),
-        _ => Err(OracleError::BadSpec(spec.to_owned())),
+    if spec == "live" {
+        return Ok(Box::new(Live::open()?));
     }
+    let bad = || OracleError::BadSpec(spec.to_owned());
+    let guest = spec.strip_prefix("vm:").ok_or_else(bad)?;
+    let (version, guests) = match guest.split_once('*') {
+        None => (guest, 1),
+        Some((version, guests)) => {
+            let guests = guests.parse().ok().filter(|guests| (1..=64).contains(guests));
+            (version, guests.ok_or_else(bad)?)
+        }
+    };
+    Ok(Box::new(Guest::open(version, GuestOptions { guests, ..GuestOptions::default() })?))
 }

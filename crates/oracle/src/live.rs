@@ -43,13 +43,7 @@ impl Live {
     }
 
     fn probe(&mut self) -> Result<(), OracleError> {
-        let request = LoadRequest {
-            name: "probe".into(),
-            prog_type: ProgType::SOCKET_FILTER,
-            license: "GPL".into(),
-            insns: vec![Insn::new(0xb7, 0, 0, 0, 0), Insn::new(0x95, 0, 0, 0, 0)],
-            ..LoadRequest::default()
-        };
+        let request = trivial();
         let mut verdict = None;
         self.load(&[&request], &LoadOptions::default(), &mut |_, answer| {
             verdict = Some(answer.verdict);
@@ -84,6 +78,17 @@ impl Live {
         }
         danger::find(request, &self.release)
             .map(|entry| format!("on the danger list: {}", entry.reason))
+    }
+}
+
+/// A program that every kernel loads.
+pub(crate) fn trivial() -> LoadRequest {
+    LoadRequest {
+        name: "probe".into(),
+        prog_type: ProgType::SOCKET_FILTER,
+        license: "GPL".into(),
+        insns: vec![Insn::new(0xb7, 0, 0, 0, 0), Insn::new(0x95, 0, 0, 0, 0)],
+        ..LoadRequest::default()
     }
 }
 

@@ -131,6 +131,11 @@ impl<'a> Loader<'a> {
         if let Some(btf) = item.btf {
             self.ensure_btf(btf)?;
         }
+        for fixup in &request.fixups {
+            if let FixupKind::ModuleBtf(name) = &fixup.kind {
+                self.module(name)?;
+            }
+        }
         self.ensure_attach(item)?;
         let fd_array = self.fd_array(item)?;
         let insns = self.instructions(item)?;
@@ -139,7 +144,7 @@ impl<'a> Loader<'a> {
         let line_info = table(&request.line_info, "line info")?;
         let core_relos = table(&request.core_relos, "CO-RE relocation")?;
         let (attach_btf_id, attach) = self.attach(item);
-        let mut load = ProgLoad {
+        let load = ProgLoad {
             prog_type: request.prog_type.0,
             expected_attach_type: request.expected_attach_type.0,
             prog_flags: request.flags.bits(),
@@ -157,9 +162,6 @@ impl<'a> Loader<'a> {
             fd_array_cnt: if request.fd_array_counted { request.fd_array.len() as u32 } else { 0 },
             log: (level != 0).then_some(LogTarget { level, size, buffer: self.log }),
         };
-        if !request.fd_array_counted && request.fd_array.is_empty() {
-            load.fd_array = &[];
-        }
         let (result, log_true_size, wall_ns) =
             sys::lower_privileges(request.capabilities, || timed_load(&load))
                 .map_err(|error| NotAsked(format!("cannot drop capabilities: {error}")))?;
@@ -197,6 +199,12 @@ impl<'a> Loader<'a> {
                     }
                 }
                 FixupKind::Kfunc(_) | FixupKind::KernelType(_) => {}
+                FixupKind::ModuleBtf(name) => {
+                    let fd = self.modules.get(name).map_or(-1, |fd| fd.as_raw_fd());
+                    if let Some(high) = insns.get_mut(fixup.insn as usize + 1) {
+                        high.imm = fd;
+                    }
+                }
                 FixupKind::Program(name) => {
                     return Err(NotAsked(format!(
                         "instruction {} wants the descriptor of program `{name}`, which this \

@@ -10,7 +10,7 @@
 mod memory;
 mod process;
 
-pub(crate) use memory::SharedMem;
+pub(crate) use memory::{SharedMem, memory_file};
 pub(crate) use process::{
     Child, Raised, die_with_parent, effective_uid, fork, inherit, lower_privileges, mount,
     power_off, unlimited_locked_memory, wait_readable,

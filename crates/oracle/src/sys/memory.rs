@@ -127,3 +127,13 @@ impl Drop for SharedMem {
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
+
+/// A file that has no name and lives in memory.
+pub(crate) fn memory_file(name: &std::ffi::CStr) -> io::Result<std::fs::File> {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: the name is terminated; the descriptor returned is new and nobody else's.
+    unsafe {
+        let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(std::fs::File::from_raw_fd(fd)) }
+    }
+}

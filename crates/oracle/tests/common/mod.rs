@@ -123,7 +123,7 @@ fn cases() -> Vec<(LoadRequest, Want)> {
 }
 
 /// Asks about all of them and compares.
-pub fn check(oracle: &mut dyn Oracle) {
+pub(crate) fn check(oracle: &mut dyn Oracle) {
     let cases = cases();
     let batch: Vec<&LoadRequest> = cases.iter().map(|(request, _)| request).collect();
     let options = LoadOptions { timeout: Duration::from_secs(10), ..LoadOptions::default() };
