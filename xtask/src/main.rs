@@ -2,6 +2,8 @@
 //! Maintenance tasks of the repository: `cargo xtask TASK`. Each task lives in a module of its own.
 
 mod corpus;
+#[cfg(feature = "libbpf")]
+mod libbpf;
 mod oracle;
 mod profile;
 
@@ -23,6 +25,9 @@ enum Task {
     Corpus(corpus::Args),
     /// Make kernel profiles and check them
     Profile(profile::Args),
+    /// Compare linking with libbpf
+    #[cfg(feature = "libbpf")]
+    Libbpf(libbpf::Args),
     /// Ask real kernels about programs
     Oracle(oracle::Args),
 }
@@ -33,6 +38,8 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Corpus(args) => corpus::run(&args),
         Task::Profile(args) => profile::run(&args),
+        #[cfg(feature = "libbpf")]
+        Task::Libbpf(args) => libbpf::run(&args),
         Task::Oracle(args) => oracle::run(&args),
     };
     match outcome {

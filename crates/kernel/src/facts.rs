@@ -78,6 +78,7 @@ pub struct Helper<'k> {
     pub allowed: Allowed,
 }
 
+#[expect(clippy::large_enum_variant, reason = "asked once for each call, not stored")]
 /// Whether a program may call a helper (`get_helper_proto` of `kernel/bpf/verifier.c`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HelperAnswer<'k> {

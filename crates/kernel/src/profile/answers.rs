@@ -52,9 +52,7 @@ impl Kernel for Profile {
     fn config(&self, name: &str) -> Answer<&str> {
         let Some(config) = &self.facts.config else { return Err(self.unknown("configuration")) };
         let name = name.strip_prefix("CONFIG_").unwrap_or(name);
-        let id = self.facts.strings.find(name);
-        let option = id.and_then(|id| row(config, &id, |(name, _)| *name));
-        Ok(option.map(|(_, value)| self.facts.str(*value)))
+        Ok(config.get(name))
     }
 
     fn symbol(&self, name: &str) -> Answer<u64> {
@@ -66,8 +64,7 @@ impl Kernel for Profile {
                 _ => Err(self.unknown(format_args!("the symbol {name}"))),
             };
         };
-        let id = self.facts.strings.find(name);
-        Ok(id.and_then(|id| row(symbols, &id, |(name, _)| *name)).map(|(_, address)| *address))
+        Ok(symbols.get(name))
     }
 
     fn helper_name(&self, id: HelperId) -> Option<&str> {

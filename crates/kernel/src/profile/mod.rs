@@ -9,9 +9,11 @@
 
 mod answers;
 mod context;
+mod named;
 mod select;
 
 pub use context::{CtxResult, CtxRun, CtxTable, Window};
+pub use named::{Config, Symbols};
 pub use select::{Attachment, Variant};
 
 use crate::{
@@ -272,10 +274,10 @@ pub struct Facts {
     pub inputs: Vec<Input>,
     /// All strings of the tables below.
     pub strings: Strings,
-    /// Options that are set, sorted by name without `CONFIG_`; `None` if not known.
-    pub config: Option<Vec<(StrId, StrId)>>,
-    /// Sorted names of symbols and their addresses; `None` if not known.
-    pub symbols: Option<Vec<(StrId, u64)>>,
+    /// Configuration, if known.
+    pub config: Option<Config>,
+    /// Symbols, if known.
+    pub symbols: Option<Symbols>,
     /// Helper names by number.
     pub helper_names: Vec<StrId>,
     /// Helper prototypes.

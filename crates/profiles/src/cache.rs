@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Unpacked kernels in the user's cache.
+//!
+//! ```text
+//! magic "VSCACHE1", SHA-256 of the payload it was made from (32 bytes),
+//! XXH64 of everything after this field (u64),
+//! lengths of the four parts (u64 each), the parts: facts, BTF, index of offsets, index of names
+//! ```
+//!
+//! The file's name carries the payload's hash, so that a new version of the program never reads
+//! an old file. The checksum finds accidents, not malice: who may write the user's cache may also
+//! change the user's programs.
+
+use crate::builtin::BuiltIn;
+use crate::error::ProfileError;
+use crate::pack::{self, Header};
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::hash::Hasher;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use twox_hash::XxHash64;
+use veristable_btf::{Btf, Indexes};
+use veristable_kernel::Profile;
+
+const MAGIC: &[u8; 8] = b"VSCACHE1";
+
+/// `$VERISTABLE_CACHE`, else `$XDG_CACHE_HOME/veristable`, else `~/.cache/veristable`.
+fn directory() -> Option<PathBuf> {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    var("VERISTABLE_CACHE")
+        .or_else(|| Some(var("XDG_CACHE_HOME")?.join("veristable")))
+        .or_else(|| Some(var("HOME")?.join(".cache/veristable")))
+        .map(|cache| cache.join("kernels"))
+}
+
+/// The parts of an unpacked kernel.
+struct Parts {
+    facts: Vec<u8>,
+    btf: Vec<u8>,
+    offsets: Vec<u8>,
+    names: Vec<u8>,
+}
+
+impl Parts {
+    fn all(&self) -> [&[u8]; 4] {
+        [&self.facts, &self.btf, &self.offsets, &self.names]
+    }
+
+    fn checksum(&self) -> u64 {
+        let mut hash = XxHash64::with_seed(0);
+        for part in self.all() {
+            hash.write(&(part.len() as u64).to_le_bytes());
+        }
+        for part in self.all() {
+            hash.write(part);
+        }
+        hash.finish()
+    }
+
+    fn write(&self, sha256: &[u8; 32], out: &mut impl Write) -> io::Result<()> {
+        out.write_all(MAGIC)?;
+        out.write_all(sha256)?;
+        out.write_all(&self.checksum().to_le_bytes())?;
+        for part in self.all() {
+            out.write_all(&(part.len() as u64).to_le_bytes())?;
+        }
+        self.all().into_iter().try_for_each(|part| out.write_all(part))
+    }
+
+    /// Reads a cache file; `None` if it is not what was written.
+    fn read(path: &Path, sha256: &[u8; 32]) -> Option<Self> {
+        let mut file = File::open(path).ok()?;
+        let size = file.metadata().ok()?.len();
+        let mut head = [0; 8 + 32 + 8 + 4 * 8];
+        file.read_exact(&mut head).ok()?;
+        let (magic, rest) = head.split_first_chunk::<8>()?;
+        let (hash, rest) = rest.split_first_chunk::<32>()?;
+        let (checksum, lens) = rest.split_first_chunk::<8>()?;
+        let (lens, _) = lens.as_chunks::<8>();
+        let total = lens
+            .iter()
+            .try_fold(head.len() as u64, |sum, len| sum.checked_add(u64::from_le_bytes(*len)));
+        if magic != MAGIC || hash != sha256 || total != Some(size) {
+            return None;
+        }
+        let mut parts = lens.iter().map(|len| {
+            let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
+            let mut part = Vec::with_capacity(len);
+            (&file).take(len as u64).read_to_end(&mut part).ok()?;
+            (part.len() == len).then_some(part)
+        });
+        let mut part = || parts.next().flatten();
+        let parts = Self { facts: part()?, btf: part()?, offsets: part()?, names: part()? };
+        (parts.checksum() == u64::from_le_bytes(*checksum)).then_some(parts)
+    }
+
+    fn open(self) -> Result<Profile, String> {
+        let facts = pack::read_facts(&self.facts)?;
+        let indexes = Indexes {
+            offsets: Some(Cow::Owned(numbers(&self.offsets))),
+            names: Some(Cow::Owned(numbers(&self.names))),
+        };
+        let btf = Btf::open_with(self.btf, None, indexes).map_err(|e| format!("its BTF: {e}"))?;
+        Profile::new(facts, Some(btf)).map_err(|fact| fact.to_string())
+    }
+}
+
+fn numbers(bytes: &[u8]) -> Vec<u32> {
+    let (chunks, _) = bytes.as_chunks::<4>();
+    chunks.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect()
+}
+
+fn bytes(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// Opens a built-in kernel through the cache.
+pub(crate) fn open(kernel: &BuiltIn) -> Result<Profile, ProfileError> {
+    open_in(kernel, directory().as_deref())
+}
+
+fn open_in(kernel: &BuiltIn, cache: Option<&Path>) -> Result<Profile, ProfileError> {
+    let damaged = |problem: String| ProfileError::damaged(kernel.name, problem);
+    let header = Header::parse(kernel.packed).map_err(damaged)?;
+    let path = cache.map(|cache| cache.join(file_name(kernel, &header)));
+    if let Some(parts) = path.as_deref().and_then(|path| Parts::read(path, &header.sha256))
+        && let Ok(profile) = parts.open()
+    {
+        return Ok(profile);
+    }
+    let payload = pack::unpack(kernel.packed).map_err(damaged)?;
+    let mut btf = Btf::open(&payload.btf[..]).map_err(|e| damaged(format!("its BTF: {e}")))?;
+    btf.build_name_index();
+    let offsets = bytes(btf.offset_index());
+    let names = bytes(btf.name_index().unwrap_or(&[]));
+    let parts = Parts { facts: payload.facts, offsets, names, btf: payload.btf.clone() };
+    if let Some(path) = path {
+        // Without a cache everything works, only slower.
+        let _ = store(&path, &parts, &header.sha256);
+    }
+    parts.open().map_err(damaged)
+}
+
+fn file_name(kernel: &BuiltIn, header: &Header<'_>) -> String {
+    let hash: String = header.sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{kernel}-{hash}.kernel")
+}
+
+/// Writes under a temporary name first, so that nobody reads half a file.
+fn store(path: &Path, parts: &Parts, sha256: &[u8; 32]) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let unique = std::process::id();
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanos = nanos.map_or(0, |time| time.subsec_nanos());
+    let temporary = path.with_extension(format!("{unique}.{nanos}.tmp"));
+    let write = || {
+        let file = File::options().write(true).create_new(true).open(&temporary)?;
+        let mut out = io::BufWriter::new(file);
+        parts.write(sha256, &mut out)?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
