@@ -53,13 +53,15 @@ pub(crate) enum Target {
     Bad(String),
 }
 
+/// A map's bytes without BTF, and the numbers of its BTF and its inner map's.
+type MapKey = (Vec<u8>, Option<u32>, Option<u32>);
+
 /// Builds a [`Batch`].
 #[derive(Default)]
 pub(crate) struct Builder {
     batch: Batch,
     btfs: HashMap<Blob, u32>,
-    /// Maps by their bytes without BTF, and the numbers of their BTF.
-    maps: HashMap<(Vec<u8>, Option<u32>, Option<u32>), u32>,
+    maps: HashMap<MapKey, u32>,
     targets: HashMap<Blob, u32>,
     /// Sharing seen already, by address: spares hashing. The blobs and maps are kept alive, so an
     /// address stays what it was.

@@ -62,7 +62,8 @@ struct Worker {
 
 /// What is heard of a worker.
 enum Event {
-    Report(Answer, usize),
+    /// The answer, and the length of its log.
+    Report(Box<Answer>, usize),
     Late,
     Gone,
 }
@@ -222,7 +223,7 @@ impl Worker {
             }
             let left = left.max(Duration::from_millis(1));
             if sys::wait_readable(self.reports.as_fd(), left)? {
-                return Ok(self.report().map_or(Event::Gone, |(a, len)| Event::Report(a, len)));
+                return Ok(self.report().map_or(Event::Gone, |(a, len)| Event::Report(Box::new(a), len)));
             }
         }
     }
