@@ -5,7 +5,10 @@
 extern int LINUX_KERNEL_VERSION __kconfig;
 extern unsigned int CONFIG_HZ __kconfig __weak;
 
-struct task_struct;
+struct task_struct {
+	int pid;
+} __core;
+
 extern struct task_struct *bpf_task_from_pid(int pid) __ksym;
 extern void bpf_task_release(struct task_struct *task) __ksym;
 extern void veristable_no_such_kfunc(void) __ksym __weak;
