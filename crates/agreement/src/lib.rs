@@ -3,16 +3,19 @@
 //!
 //! ```text
 //! compare   one program: classes of verdicts, message, counts, log
+//! run       a set: predict, ask, compare
 //! table     sums over a set
 //! known     the checked-in list of known disagreements
 //! ```
 
 mod compare;
 mod known;
+mod run;
 mod table;
 
 pub use compare::{
     Answer, Class, Comparison, Counts, Match, Observation, Prediction, Said, compare,
 };
 pub use known::{Changes, Known, KnownError};
+pub use run::{Case, Finished, RunOptions, observe, predict, run, summarise};
 pub use table::{Share, Table};

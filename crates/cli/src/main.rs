@@ -1,3 +1,93 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! TODO-DOC
-fn main() {}
+//! The command `veristable`.
+//!
+//! ```text
+//! args      the command line
+//! input     files to load requests, linked for a kernel
+//! rows      outcomes to rows of a report
+//! check     link, verify, report
+//! confirm   check, and ask an oracle
+//! ```
+
+mod args;
+mod check;
+mod confirm;
+mod input;
+mod rows;
+
+use args::{Cli, Command, RequestsArgs};
+use clap::{CommandFactory, Parser};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Exit status for wrong usage and unreadable input.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    // A guest starts this very program as its init process.
+    veristable_oracle::guest::agent_if_init();
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("veristable: {error:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Whether the reader of our output went away, e.g. `veristable … | head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<io::Error>())
+        .any(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Check(args) => check::run(&args),
+        Command::Confirm(args) => confirm::run(&args),
+        Command::Requests(args) => requests(&args),
+        Command::Kernels => kernels(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "veristable", &mut io::stdout());
+            Ok(0)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut io::stdout())?;
+            Ok(0)
+        }
+    }
+}
+
+/// `veristable requests`: link, and write what would be loaded.
+fn requests(args: &RequestsArgs) -> anyhow::Result<u8> {
+    let kernel = input::open_kernel(&args.kernel)?;
+    let mut out = io::stdout().lock();
+    let mut status = 0;
+    for file in &args.files {
+        for unit in input::read(file, &args.link)?.link(&kernel)? {
+            match unit.request {
+                Ok(request) => writeln!(out, "{}", request.to_json()?)?,
+                Err(why) => {
+                    eprintln!("veristable: {}: {}: {why}", file.display(), unit.program);
+                    status = 1;
+                }
+            }
+        }
+    }
+    out.flush()?;
+    Ok(status)
+}
+
+/// `veristable kernels`.
+fn kernels() -> anyhow::Result<u8> {
+    let mut out = io::stdout().lock();
+    for kernel in veristable_profiles::list() {
+        writeln!(out, "{kernel}")?;
+    }
+    writeln!(out, "live")?;
+    Ok(0)
+}

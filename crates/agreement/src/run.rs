@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Runs a set: predicts every verdict, asks an oracle, compares.
+
+use crate::{Answer, Class, Comparison, Counts, Observation, Prediction, Said, Table, compare};
+use rayon::prelude::*;
+use std::time::{Duration, Instant};
+use veristable_isa::Insn;
+use veristable_kernel::Kernel;
+use veristable_oracle::{self as oracle, LoadOptions, Oracle, OracleError, log};
+use veristable_program::{LoadRequest, LogRequest};
+use veristable_verifier::log::KernelLog;
+use veristable_verifier::{Dialect, Options, Outcome, verify};
+
+/// One program to compare.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// A name that stays the same from run to run, e.g. `FILE:PROGRAM`.
+    pub id: String,
+    /// What is loaded.
+    pub request: LoadRequest,
+}
+
+/// How a set is run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// `log_level` for both sides. 4 compares messages and counts; 6 also every log line.
+    pub log_level: u32,
+    /// Time that the oracle may take for one program.
+    pub timeout: Duration,
+    /// Programs handed to the oracle at once.
+    pub batch: usize,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { log_level: 4, timeout: Duration::from_secs(20), batch: 256 }
+    }
+}
+
+/// One program, compared.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The case's name.
+    pub id: String,
+    /// What we said.
+    pub prediction: Prediction,
+    /// What the oracle said.
+    pub observation: Observation,
+    /// How the two compare.
+    pub comparison: Comparison,
+    /// Our time.
+    pub our_time: Duration,
+    /// The kernel's own measure of its verifier's time, if it was reached.
+    pub their_time: Option<Duration>,
+    /// A warning that the kernel printed meanwhile.
+    pub splat: Option<String>,
+}
+
+/// Bytes of log kept on our side; the same as an oracle's largest.
+const LOG_SIZE: u32 = LoadOptions::MAX_LOG;
+
+/// Runs every case. `each` is called after each batch with the number of cases that are done.
+///
+/// # Errors
+/// The oracle cannot go on.
+pub fn run(
+    cases: &[Case],
+    kernel: &(dyn Kernel + Sync),
+    oracle: &mut dyn Oracle,
+    options: RunOptions,
+    each: &mut dyn FnMut(usize),
+) -> Result<Vec<Finished>, OracleError> {
+    let load = LoadOptions {
+        log_level: options.log_level,
+        timeout: options.timeout,
+        ..LoadOptions::default()
+    };
+    let mut finished = Vec::with_capacity(cases.len());
+    for batch in cases.chunks(options.batch.max(1)) {
+        let requests: Vec<&LoadRequest> = batch.iter().map(|c| &c.request).collect();
+        let mut answers: Vec<Option<oracle::Answer>> = vec![None; batch.len()];
+        oracle.load(&requests, &load, &mut |index, answer| {
+            if let Some(slot) = answers.get_mut(index) {
+                *slot = Some(answer);
+            }
+        })?;
+        let part: Vec<Finished> = batch
+            .par_iter()
+            .zip(answers)
+            .map(|(case, answer)| finish(case, answer, kernel, options.log_level))
+            .collect();
+        finished.extend(part);
+        each(finished.len());
+    }
+    Ok(finished)
+}
+
+fn finish(
+    case: &Case,
+    answer: Option<oracle::Answer>,
+    kernel: &dyn Kernel,
+    log_level: u32,
+) -> Finished {
+    let started = Instant::now();
+    let prediction = predict(&case.request, kernel, log_level);
+    let our_time = started.elapsed();
+    let their_time = answer.as_ref().and_then(|a| a.verification_us).map(Duration::from_micros);
+    let splat = answer.as_ref().and_then(|a| a.splat.clone());
+    let observation = answer.map_or_else(
+        || Observation::NoAnswer("the oracle skipped it".into()),
+        |answer| observe(&answer, log_level, &case.request.insns),
+    );
+    let comparison = compare(&prediction, &observation);
+    Finished {
+        id: case.id.clone(),
+        prediction,
+        observation,
+        comparison,
+        our_time,
+        their_time,
+        splat,
+    }
+}
+
+/// What `veristable` says about a request, with its log at a level.
+#[must_use]
+pub fn predict(request: &LoadRequest, kernel: &dyn Kernel, log_level: u32) -> Prediction {
+    let mut request = request.clone();
+    request.log = LogRequest { level: log_level, size: LOG_SIZE };
+    let mut log = KernelLog::new(request.log, Dialect::V6_18);
+    let outcome = verify(&request, kernel, &Options::default(), &mut log);
+    let said = match &outcome {
+        Outcome::Accepted(_) => Said::Accepted,
+        Outcome::Rejected(rejected) => Said::Rejected(i32::from(rejected.errno.0)),
+        Outcome::Unsupported(feature) => return Prediction::Unsupported(feature.to_string()),
+        Outcome::UnknownFact(fact) => return Prediction::Unsupported(format!("fact: {fact}")),
+        Outcome::Aborted(abort) => return Prediction::Unsupported(format!("aborted: {abort}")),
+    };
+    let counts = outcome.stats().map(|s| Counts {
+        processed_insns: s.processed_insns.into(),
+        max_states_per_insn: s.max_states_per_insn.into(),
+        total_states: s.total_states.into(),
+        peak_states: s.peak_states.into(),
+    });
+    Prediction::Verdict(answer(said, counts, &log.text(), log_level, &request.insns))
+}
+
+/// An oracle's answer in the terms of a comparison.
+#[must_use]
+pub fn observe(answered: &oracle::Answer, log_level: u32, insns: &[Insn]) -> Observation {
+    let said = match &answered.verdict {
+        oracle::Verdict::Loaded => Said::Accepted,
+        oracle::Verdict::Refused { errno } => Said::Rejected(*errno),
+        other => return Observation::NoAnswer(other.to_string()),
+    };
+    let counts = answered.stats.as_ref().map(|s| Counts {
+        processed_insns: s.processed_insns.into(),
+        max_states_per_insn: s.max_states_per_insn.into(),
+        total_states: s.total_states.into(),
+        peak_states: s.peak_states.into(),
+    });
+    let level = if answered.log_truncated { 0 } else { log_level };
+    Observation::Answered {
+        reached: answered.reached_verifier(),
+        answer: answer(said, counts, &answered.log_text(), level, insns),
+    }
+}
+
+/// Both sides' logs go through the same reading.
+fn answer(
+    said: Said,
+    counts: Option<Counts>,
+    text: &str,
+    log_level: u32,
+    insns: &[Insn],
+) -> Answer {
+    let message = match said {
+        Said::Accepted => String::new(),
+        Said::Rejected(_) => log::message(text).join("\n"),
+    };
+    Answer { said, message, counts, log: (log_level & 3 != 0).then(|| log::normalise(text, insns)) }
+}
+
+/// Sums and the disagreements, in the order of the set.
+#[must_use]
+pub fn summarise(finished: &[Finished]) -> (Table, Vec<&Finished>) {
+    let mut table = Table::default();
+    finished.iter().for_each(|f| table.add(&f.comparison));
+    let odd = finished
+        .iter()
+        .filter(|f| f.comparison.class.disagrees() && f.comparison.class != Class::NoAnswer)
+        .collect();
+    (table, odd)
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! From files to load requests.
+
+use crate::args::LinkArgs;
+use anyhow::{Context, bail};
+use std::path::Path;
+use veristable_kernel::{Kernel, Profile};
+use veristable_object::{LinkOptions, Object};
+use veristable_program::LoadRequest;
+
+/// One program of a file, linked for one kernel.
+pub(crate) struct Unit {
+    /// Program name.
+    pub(crate) program: String,
+    /// ELF section.
+    pub(crate) section: String,
+    /// The request, or why it cannot be linked.
+    pub(crate) request: Result<LoadRequest, String>,
+}
+
+/// A file that was read.
+pub(crate) enum Input {
+    /// An ELF object, which is linked once per kernel.
+    Object {
+        /// The parsed object.
+        object: Box<Object>,
+        /// How to link it.
+        options: Box<LinkOptions>,
+        /// Only programs of these names, if any are given.
+        only: Vec<String>,
+    },
+    /// Requests that another loader wrote; they are linked already.
+    Requests(Vec<LoadRequest>),
+}
+
+/// Opens a kernel by the name given on the command line.
+pub(crate) fn open_kernel(name: &str) -> anyhow::Result<Profile> {
+    if name == "live" {
+        return veristable_profiles::live().context("the running kernel cannot be described");
+    }
+    Ok(veristable_profiles::open(name)?)
+}
+
+/// Reads a file.
+pub(crate) fn read(path: &Path, link: &LinkArgs) -> anyhow::Result<Input> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    parse(&bytes, &name, link).with_context(|| path.display().to_string())
+}
+
+fn parse(bytes: &[u8], name: &str, link: &LinkArgs) -> anyhow::Result<Input> {
+    if bytes.starts_with(b"VSTLOAD\0") {
+        return Ok(Input::Requests(select(vec![LoadRequest::from_bytes(bytes)?], link)));
+    }
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    if first == Some(&b'{') {
+        let text = std::str::from_utf8(bytes).context("JSON that is not UTF-8")?;
+        return Ok(Input::Requests(select(json(text)?, link)));
+    }
+    let object = Object::parse(bytes, name)?;
+    let mut options = LinkOptions::default();
+    if !link.programs.is_empty() {
+        options.programs = Some(link.programs.iter().cloned().collect());
+    }
+    for setting in &link.globals {
+        options.presets.push(setting.parse().with_context(|| format!("--set {setting}"))?);
+    }
+    for setting in &link.map_size {
+        let (map, entries) = setting
+            .split_once('=')
+            .and_then(|(map, n)| Some((map, n.parse::<u32>().ok()?)))
+            .with_context(|| format!("--map-size {setting}: expected MAP=NUMBER"))?;
+        options.max_entries.insert(map.to_owned(), entries);
+    }
+    Ok(Input::Object {
+        object: Box::new(object),
+        options: Box::new(options),
+        only: link.programs.clone(),
+    })
+}
+
+/// One request, over any number of lines, or one a line.
+fn json(text: &str) -> anyhow::Result<Vec<LoadRequest>> {
+    if let Ok(request) = LoadRequest::from_json(text) {
+        return Ok(vec![request]);
+    }
+    let lines: Vec<(usize, &str)> =
+        text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).collect();
+    match lines.as_slice() {
+        [(_, only)] => Ok(vec![LoadRequest::from_json(only)?]),
+        lines => lines
+            .iter()
+            .map(|(at, line)| {
+                LoadRequest::from_json(line).with_context(|| format!("line {}", at + 1))
+            })
+            .collect(),
+    }
+}
+
+fn select(mut requests: Vec<LoadRequest>, link: &LinkArgs) -> Vec<LoadRequest> {
+    if !link.programs.is_empty() {
+        requests.retain(|r| link.programs.contains(&r.name));
+    }
+    requests
+}
+
+impl Input {
+    /// The programs of this file for one kernel.
+    pub(crate) fn link(&self, kernel: &dyn Kernel) -> anyhow::Result<Vec<Unit>> {
+        match self {
+            Self::Requests(requests) => Ok(requests
+                .iter()
+                .map(|r| Unit {
+                    program: r.name.clone(),
+                    section: r.section.clone(),
+                    request: Ok(r.clone()),
+                })
+                .collect()),
+            Self::Object { object, options, only } => {
+                let units: Vec<Unit> = object
+                    .link(kernel, options)
+                    .programs
+                    .into_iter()
+                    .map(|(info, request)| Unit {
+                        program: info.name,
+                        section: info.section,
+                        request: request.map_err(|e| e.to_string()),
+                    })
+                    .collect();
+                if units.is_empty() && !only.is_empty() {
+                    bail!("no program named {}", only.join(" or "));
+                }
+                Ok(units)
+            }
+        }
+    }
+}

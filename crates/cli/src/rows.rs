@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! From outcomes to rows of a report.
+
+use std::time::Instant;
+use veristable_btf::{Btf, LineInfo, Record};
+use veristable_isa::{Dialect, Insn, Names, Style, disassemble};
+use veristable_kernel::{HelperId, Kernel, ProgType};
+use veristable_program::{LoadRequest, LogRequest};
+use veristable_report::{Instruction, Row, SourceLine, Stats, Verdict};
+use veristable_verifier::log::KernelLog;
+use veristable_verifier::{Dialect as Words, Options, Outcome, Rejected, Silent, verify};
+
+/// Whose words: those of the only design that is built.
+const WORDS: Words = Words::V6_18;
+
+/// Bytes of log that are kept; libbpf's own buffer has this size as well.
+const LOG_SIZE: u32 = 16 << 20;
+
+/// Verifies a request and fills in what is found.
+pub(crate) fn verified(row: Row, request: &LoadRequest, kernel: &dyn Kernel, level: u32) -> Row {
+    let options = Options::default();
+    let started = Instant::now();
+    let (outcome, log) = if level == 0 {
+        (verify(request, kernel, &options, &mut Silent), None)
+    } else {
+        let mut request = request.clone();
+        request.log = LogRequest { level, size: LOG_SIZE };
+        let mut log = KernelLog::new(request.log, WORDS);
+        let outcome = verify(&request, kernel, &options, &mut log);
+        (outcome, Some(log.text()))
+    };
+    let time_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let row = Row {
+        prog_type: prog_type(request.prog_type),
+        attach_type: attach_type(request),
+        program_insns: request.insns.len() as u64,
+        stats: outcome.stats().map(stats),
+        time_us: Some(time_us),
+        log,
+        ..row
+    };
+    match outcome {
+        Outcome::Accepted(_) => Row { verdict: Verdict::Accepted, ..row },
+        Outcome::Rejected(rejected) => rejection(row, &rejected, request, kernel),
+        Outcome::Unsupported(feature) => Row {
+            insn: feature.insn.and_then(|i| instruction(request, kernel, i)),
+            ..undecided(row, feature.to_string())
+        },
+        Outcome::UnknownFact(fact) => undecided(row, format!("unknown fact: {fact}")),
+        Outcome::Aborted(abort) => undecided(row, abort.to_string()),
+    }
+}
+
+fn undecided(row: Row, why: String) -> Row {
+    Row { verdict: Verdict::Unsupported, message: Some(why), ..row }
+}
+
+fn rejection(row: Row, rejected: &Rejected, request: &LoadRequest, kernel: &dyn Kernel) -> Row {
+    Row {
+        verdict: Verdict::Rejected,
+        errno: Some(i32::from(rejected.errno.0)),
+        message: Some(message(rejected)).filter(|m| !m.is_empty()),
+        insn: rejected.insn.and_then(|i| instruction(request, kernel, i)),
+        ..row
+    }
+}
+
+/// The kernel's words for a rejection, as they end its log.
+fn message(rejected: &Rejected) -> String {
+    let mut text = String::new();
+    for message in &rejected.messages {
+        text.push_str(&message.text(WORDS).to_string());
+        if message.ends_line() {
+            text.push('\n');
+        }
+    }
+    text.trim_end_matches('\n').to_owned()
+}
+
+fn stats(stats: &veristable_verifier::Stats) -> Stats {
+    Stats {
+        processed_insns: stats.processed_insns.into(),
+        total_states: stats.total_states.into(),
+        peak_states: stats.peak_states.into(),
+        max_states_per_insn: stats.max_states_per_insn.into(),
+    }
+}
+
+/// A program type in the lower-case spelling of its constant.
+fn prog_type(ty: ProgType) -> String {
+    ty.name().map_or_else(|| ty.0.to_string(), str::to_ascii_lowercase)
+}
+
+fn attach_type(request: &LoadRequest) -> String {
+    let ty = request.expected_attach_type;
+    match request.prog_type {
+        ProgType::STRUCT_OPS => ty.0.to_string(),
+        _ if ty.0 == 0 => String::new(),
+        _ => ty.name().map_or_else(|| ty.0.to_string(), str::to_ascii_lowercase),
+    }
+}
+
+/// Names of helpers as the kernel knows them.
+struct HelperNames<'a>(&'a dyn Kernel);
+
+impl Names for HelperNames<'_> {
+    fn helper(&self, id: u32) -> Option<&str> {
+        self.0.helper_name(HelperId(id))
+    }
+}
+
+/// An instruction of the linked program, with its source line.
+fn instruction(request: &LoadRequest, kernel: &dyn Kernel, index: u32) -> Option<Instruction> {
+    let at = usize::try_from(index).ok()?;
+    let insn: Insn = *request.insns.get(at)?;
+    let next = request.insns.get(at + 1).copied();
+    let style = Style { dialect: Dialect::LINUX_6_18, allow_ptr_leaks: true };
+    let mut text = String::new();
+    disassemble(&mut text, insn, next, style, &HelperNames(kernel)).ok()?;
+    Some(Instruction { index, text, source: source_line(request, index) })
+}
+
+/// The last line info record at or before an instruction.
+fn source_line(request: &LoadRequest, index: u32) -> Option<SourceLine> {
+    let table = &request.line_info;
+    let btf = Btf::open(request.btf.as_deref()?).ok()?;
+    let record = table
+        .bytes
+        .chunks_exact(usize::try_from(table.rec_size).ok().filter(|size| *size > 0)?)
+        .map_while(LineInfo::read)
+        .take_while(|record| record.insn_offset <= index)
+        .last()?;
+    let file = record.file(&btf).into_owned();
+    Some(SourceLine {
+        file,
+        line: record.line(),
+        column: record.column(),
+        text: record.text(&btf).trim().to_owned(),
+    })
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! The product: the command line as users run it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+}
+
+fn veristable(args: &[&str]) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_veristable"))
+        .args(args)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the command starts");
+    assert_ne!(output.status.code(), None, "killed by a signal");
+    assert_ne!(output.status.code(), Some(101), "panicked: {}", stderr(&output));
+    output
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(output: &Output) -> Vec<serde_json::Value> {
+    stdout(output).lines().map(|l| serde_json::from_str(l).expect("a line is an object")).collect()
+}
+
+fn temporary(name: &str, bytes: &[u8]) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = dir.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn exit_statuses() {
+    let check = |args: &[&str], status: i32| {
+        let output = veristable(args);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {}", stderr(&output));
+    };
+    let arith = example("arith.bpf.o");
+    let wrong = example("wrong.bpf.o");
+    let (arith, wrong) = (arith.to_str().unwrap(), wrong.to_str().unwrap());
+    check(&["check", arith], 0);
+    check(&["check", wrong], 1);
+    check(&["check", arith, wrong], 1);
+    check(&["check", "--prog", "uninitialised_stack", wrong], 0);
+    check(&["check", "no-such-file.bpf.o"], 2);
+    check(&["check", "--kernel", "1.0", arith], 2);
+    check(&["check", "--prog", "no_such_program", arith], 2);
+    check(&["check"], 2);
+    check(&["check", "--no-such-option", arith], 2);
+    check(&["--help"], 0);
+    check(&["kernels"], 0);
+}
+
+#[test]
+fn what_is_wrong_on_purpose_is_rejected_in_the_kernels_words() {
+    let file = example("wrong.bpf.o");
+    let output = veristable(&["check", "--format", "json", file.to_str().unwrap()]);
+    let rows = json(&output);
+    let check = |program: &str, verdict: &str, errno: Option<i64>, message: &str| {
+        let row = rows.iter().find(|r| r["program"] == program).expect(program);
+        assert_eq!(row["verdict"], verdict, "{row}");
+        assert_eq!(row["errno"].as_i64(), errno, "{row}");
+        assert!(row["message"].as_str().unwrap_or("").contains(message), "{row}");
+        assert_eq!(row["kernel"], "6.18.15");
+        assert_eq!(row["prog_type"], "socket_filter");
+        assert_eq!(row["file"], file.to_str().unwrap(), "the file as it was given");
+    };
+    check("uninitialised_stack", "accepted", None, "");
+    check("uninitialised_register", "rejected", Some(13), "R3 !read_ok");
+    check("stack_out_of_bounds", "rejected", Some(13), "invalid write to stack R10 off=8 size=8");
+    check("endless", "rejected", Some(22), "infinite loop detected at insn");
+}
+
+#[test]
+fn a_rejection_shows_the_source_line() {
+    let file = example("wrong.bpf.o");
+    let output = veristable(&["check", "--prog", "uninitialised_register", file.to_str().unwrap()]);
+    let text = stdout(&output);
+    for part in ["wrong.bpf.c:", "= r3", "R3 !read_ok", "rejected on 6.18.15 (EACCES)"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "no colour where it is not a terminal");
+}
+
+#[test]
+fn the_log_is_written_when_asked_for() {
+    let file = example("arith.bpf.o");
+    let file = file.to_str().unwrap();
+    let rows = json(&veristable(&["check", "--format", "json", "--log-level", "2", file]));
+    assert!(!rows.is_empty());
+    for row in &rows {
+        let log = row["log"].as_str().expect("a log");
+        assert!(log.contains("0: R1=ctx() R10=fp0"), "{log}");
+        let processed = row["stats"]["processed_insns"].as_u64().unwrap();
+        assert!(log.contains(&format!("processed {processed} insns (limit 1000000)")), "{log}");
+    }
+    let rows = json(&veristable(&["check", "--format", "json", file]));
+    assert!(rows.iter().all(|r| r.get("log").is_none()));
+}
+
+#[test]
+fn every_example_is_read_and_linked() {
+    let dir = example("");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "o"))
+        .collect();
+    files.sort();
+    let mut args = vec!["check", "--format", "json"];
+    args.extend(files.iter().map(|f| f.to_str().unwrap()));
+    let output = veristable(&args);
+    let rows = json(&output);
+    assert!(rows.len() >= 30, "{} programs", rows.len());
+    for row in &rows {
+        assert_ne!(row["verdict"], "not-loadable", "{row}");
+    }
+}
+
+#[test]
+fn several_kernels_give_a_row_each() {
+    let file = example("arith.bpf.o");
+    let args = ["check", "--kernel", "6.18.15", "--kernel", "6.12.117", "--format", "csv"];
+    let output = veristable(&[&args[..], &[file.to_str().unwrap()]].concat());
+    let text = stdout(&output);
+    let rows: Vec<&str> = text.lines().skip(1).collect();
+    assert!(rows.len() >= 4 && rows.len() % 2 == 0, "{text}");
+    assert!(rows[0].contains(",6.18.15,") && rows[1].contains(",6.12.117,"), "{text}");
+}
+
+#[test]
+fn requests_can_be_written_and_checked() {
+    let file = example("arith.bpf.o");
+    let written = veristable(&["requests", file.to_str().unwrap()]);
+    assert_eq!(written.status.code(), Some(0));
+    let path = temporary("requests.json", &written.stdout);
+    let direct = json(&veristable(&["check", "--format", "json", file.to_str().unwrap()]));
+    let again = json(&veristable(&["check", "--format", "json", path.to_str().unwrap()]));
+    let verdicts = |rows: &[serde_json::Value]| -> Vec<(String, String, String)> {
+        rows.iter()
+            .map(|r| (r["program"].to_string(), r["verdict"].to_string(), r["stats"].to_string()))
+            .collect()
+    };
+    assert_eq!(verdicts(&direct), verdicts(&again));
+}
+
+#[test]
+fn bad_input_gets_one_sentence() {
+    let elf = std::fs::read(example("arith.bpf.o")).unwrap();
+    let mut big_endian = elf.clone();
+    big_endian[5] = 2;
+    let mut other_machine = elf.clone();
+    other_machine[18] = 62;
+    let check = |name: &str, bytes: &[u8]| {
+        let path = temporary(name, bytes);
+        let output = veristable(&["check", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", stdout(&output));
+        let text = stderr(&output);
+        assert_eq!(text.lines().count(), 1, "{name}: {text}");
+        assert!(text.contains(name), "names the file: {text}");
+    };
+    check("empty.o", b"");
+    check("text.o", b"hello\n");
+    check("big-endian.o", &big_endian);
+    check("other-machine.o", &other_machine);
+    check("version.json", br#"{"veristable_load_request":9}"#);
+    check("damaged.json", br#"{"veristable_load_request":1,"name""#);
+    check("damaged.bin", b"VSTLOAD\0\x01\0\0\0\xff");
+    check("half.o", &elf[..elf.len() / 2]);
+    check("header.o", &elf[..64]);
+}
+
+#[test]
+fn help_man_and_completions() {
+    let check = |args: &[&str], part: &str| {
+        let output = veristable(args);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains(part), "{args:?}: {}", stdout(&output));
+    };
+    check(&["--help"], "Exit status");
+    check(&["check", "--help"], "Examples:");
+    check(&["confirm", "--help"], "vm:6.18.15");
+    check(&["man"], ".TH veristable");
+    check(&["completions", "bash"], "_veristable");
+    check(&["kernels"], "6.18.15");
+}
