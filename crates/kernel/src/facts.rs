@@ -177,7 +177,7 @@ pub enum ReturnRange {
 pub enum Sleepable<'k> {
     /// It may.
     Yes,
-    /// The kernel's message.
+    /// The message that the kernel gave; empty if it was not kept.
     No(&'k str),
 }
 

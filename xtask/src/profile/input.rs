@@ -26,6 +26,9 @@ pub(crate) struct Decoded {
 #[derive(Deserialize)]
 pub(crate) struct Helpers {
     pub(crate) undecoded: Vec<serde_json::Value>,
+    pub(crate) enum_bpf_type_flag: BTreeMap<String, u32>,
+    pub(crate) enum_bpf_arg_type: BTreeMap<String, u32>,
+    pub(crate) enum_bpf_return_type: BTreeMap<String, u32>,
     pub(crate) func_ids: BTreeMap<u32, String>,
     pub(crate) protos: BTreeMap<String, Proto>,
 }
@@ -43,7 +46,9 @@ pub(crate) struct Proto {
     #[serde(default)]
     pub(crate) allow_fastcall: bool,
     pub(crate) ret_type: String,
+    pub(crate) ret_raw: u32,
     pub(crate) args: [String; 5],
+    pub(crate) args_raw: [u32; 5],
     #[serde(default)]
     pub(crate) arg_btf: BTreeMap<u8, BtfPointer>,
     #[serde(default)]
@@ -56,7 +61,7 @@ pub(crate) struct Proto {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum BtfPointer {
-    Poison(#[expect(dead_code, reason = "tells it from an id")] String),
+    Poison(String),
     Id { id_symbol: String, btf_id: Option<u32>, r#type: Option<String> },
 }
 
@@ -81,11 +86,15 @@ pub(crate) struct TypeVariant {
 /// `kfuncs.json`
 #[derive(Deserialize)]
 pub(crate) struct Kfuncs {
+    #[serde(default)]
+    pub(crate) hooks: BTreeMap<String, Vec<String>>,
     pub(crate) kfuncs: BTreeMap<String, KfuncEntry>,
     #[serde(default)]
     pub(crate) btf_id_sets: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub(crate) btf_id_lists: BTreeMap<String, Vec<Option<String>>>,
+    #[serde(default)]
+    pub(crate) flag_bits: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) dtors: Vec<(String, String)>,
     #[serde(default)]
@@ -94,9 +103,24 @@ pub(crate) struct Kfuncs {
     pub(crate) struct_ops_kfuncs: BTreeMap<String, Vec<MemberKfuncs>>,
 }
 
+impl Kfuncs {
+    /// Whether a member of one of these groups may call a kfunc. Only the kfuncs of the hook
+    /// `STRUCT_OPS` were tried for each member; the others (hook `COMMON`, which has no filter) are
+    /// as for the one struct_ops program of `allowed_types`.
+    pub(crate) fn member_may_call(&self, group: &MemberKfuncs, kfunc: &String) -> bool {
+        let tried = self.hooks.get("STRUCT_OPS").is_some_and(|hook| hook.contains(kfunc));
+        if tried {
+            return group.kfuncs.contains(kfunc);
+        }
+        let entry = self.kfuncs.get(kfunc);
+        entry.is_some_and(|entry| entry.allowed_types.iter().any(|ty| ty == "STRUCT_OPS"))
+    }
+}
+
 #[derive(Deserialize)]
 pub(crate) struct KfuncEntry {
     pub(crate) flags: Vec<String>,
+    pub(crate) flags_raw: u32,
     pub(crate) btf_id: Option<u32>,
     #[serde(default)]
     pub(crate) allowed_types: Vec<String>,

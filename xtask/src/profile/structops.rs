@@ -40,7 +40,9 @@ impl Builder<'_> {
             };
             let group = groups.and_then(|groups| groups.iter().find(|g| g.members.contains(name)));
             let kfuncs = match group {
-                Some(group) => Some(self.kfunc_set(|kfunc| group.kfuncs.contains(kfunc))?),
+                Some(group) => {
+                    Some(self.kfunc_set(|kfunc| decoded.kfuncs.member_may_call(group, kfunc))?)
+                }
                 None => None,
             };
             members.push(MemberRow {

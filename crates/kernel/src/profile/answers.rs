@@ -155,34 +155,34 @@ impl Kernel for Profile {
 
     fn sleepable(&self, program: &ProgContext<'_>) -> Result<Sleepable<'_>, Fact> {
         self.need(FactKind::ProgTypes)?;
-        if program.prog_type == ProgType::LSM
-            && let Some(row) = program.attach_name.and_then(|name| self.lsm_row(name))
-        {
-            let [_, sleepable, ..] = row.flags;
-            return Ok(if sleepable { Sleepable::Yes } else { Sleepable::No("") });
-        }
-        // Functions differ: fentry and its kin depend on the target, which was measured for few.
-        let what = "sleepable support";
+        let plain = ProgContext { sleepable: false, ..*program };
+        let measured = self.exact(&plain, |v| v.sleepable_ok);
+        let measured = measured.or_else(|| {
+            self.exact(&ProgContext { sleepable: true, ..*program }, |v| v.sleepable_ok)
+        });
         let answer = |text: StrId| match self.facts.str(text) {
             "" => Sleepable::Yes,
             message => Sleepable::No(message),
         };
-        let is_by_target = program.prog_type == ProgType::TRACING
-            && matches!(
-                program.expected_attach_type,
-                AttachType::TRACE_FENTRY | AttachType::TRACE_FEXIT | AttachType::MODIFY_RETURN
-            );
-        let measured = |program: &ProgContext<'_>| self.exact(program, |v| v.sleepable_ok);
-        let either = [false, true]
-            .into_iter()
-            .find_map(|sleepable| measured(&ProgContext { sleepable, ..*program }));
-        match either {
-            Some(text) => Ok(answer(text)),
-            None if is_by_target => Err(self.not_measured(program, &what)),
-            None => {
-                let plain = ProgContext { sleepable: false, ..*program };
-                self.decide(&plain, &what, |variant| variant.sleepable_ok).map(answer)
+        if let Some(text) = measured {
+            return Ok(answer(text));
+        }
+        let what = "sleepable support";
+        match (program.prog_type, program.expected_attach_type) {
+            // The hook decides, for the attach types that can be sleepable at all.
+            (ProgType::LSM, _) => {
+                let by_type = self.decide(&plain, &what, |v| v.sleepable_ok).map(answer)?;
+                let hook = program.attach_name.and_then(|name| self.lsm_row(name));
+                let row = hook.ok_or_else(|| self.not_measured(program, &what))?;
+                let [_, sleepable, ..] = row.flags;
+                Ok(if sleepable { by_type } else { Sleepable::No("") })
             }
+            // The function decides, and few were tried.
+            (
+                ProgType::TRACING,
+                AttachType::TRACE_FENTRY | AttachType::TRACE_FEXIT | AttachType::MODIFY_RETURN,
+            ) => Err(self.not_measured(program, &what)),
+            _ => self.decide(&plain, &what, |variant| variant.sleepable_ok).map(answer),
         }
     }
 
