@@ -3,7 +3,7 @@
 
 use crate::analysis::btf_info::{FuncInfo, LineInfo};
 use crate::analysis::kfuncs::Kfunc;
-use crate::analysis::maps::UsedMap;
+use crate::analysis::maps::{UsedBtf, UsedMap};
 use crate::design::Dialect;
 use crate::errno::Errno;
 use crate::mem::{Budget, List, SmallList, Text};
@@ -13,8 +13,8 @@ use crate::outcome::{Abort, Feature, Stats, Step, Stop};
 use crate::trace::{Event, Level, Observer};
 use veristable_btf::{Btf, TypeId};
 use veristable_isa::{Insn, Op};
-use veristable_kernel::{AttachType, Kernel, ProgType};
-use veristable_program::{Capabilities, LoadRequest, ProgFlags};
+use veristable_kernel::{AttachType, Kernel, ProgContext, ProgType};
+use veristable_program::{Capabilities, LoadRequest, MapDesc, ProgFlags};
 
 /// One verification: the request, the kernel, and what the phases found out so far.
 ///
@@ -47,9 +47,13 @@ pub struct Env<'a, O: Observer> {
     pub exception_callback: Option<SubprogId>,
     /// The kfuncs that the instructions call (`add_subprog_and_kfunc`), sorted by id, then
     /// offset.
-    pub kfuncs: List<Kfunc>,
+    pub kfuncs: List<Kfunc<'a>>,
+    /// Whether kfuncs may be called at all; tested at the first call.
+    pub(crate) kfuncs_allowed: bool,
     /// The maps in use, in the order in which they were met (`resolve_pseudo_ldimm64`).
     pub used_maps: List<UsedMap>,
+    /// The BTFs in use besides.
+    pub used_btfs: List<UsedBtf<'a>>,
     /// The slot index of the instruction that is being looked at.
     pub insn: Option<u32>,
     /// The statistics so far; the simulation counts here.
@@ -78,7 +82,8 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// As `bpf_check` computes them (`include/linux/bpf.h`: `bpf_allow_ptr_leaks` and the others).
+    /// As `bpf_check` computes them (`include/linux/bpf.h`: `bpf_allow_ptr_leaks` and the others),
+    /// but for what the JIT contributes: the load gate adds that.
     #[must_use]
     pub fn of(capabilities: Capabilities, machine: Machine) -> Self {
         let perfmon = capabilities.allows(Capabilities::PERFMON);
@@ -376,12 +381,20 @@ impl<'a, O: Observer> Env<'a, O> {
             subprogs: List::new(),
             exception_callback: None,
             kfuncs: List::new(),
+            kfuncs_allowed: false,
             used_maps: List::new(),
+            used_btfs: List::new(),
             insn: None,
             stats: Stats::default(),
             messages: List::new(),
             last_line: None,
         }
+    }
+
+    /// The part of the program that the kernel's answers depend on.
+    #[must_use]
+    pub fn context(&self) -> ProgContext<'a> {
+        ProgContext { expected_attach_type: self.prog.attach_type, ..self.request.context() }
     }
 
     /// One step of work; every loop whose length the input decides calls it.
@@ -462,6 +475,18 @@ impl<'a, O: Observer> Env<'a, O> {
     /// The messages since the last instruction, state or source line.
     pub(crate) fn take_messages(&mut self) -> alloc::vec::Vec<Message> {
         core::mem::take(&mut self.messages).into_vec(&self.budget)
+    }
+
+    /// The map in use, which must exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Abort::Internal`] if it does not.
+    pub fn map(&self, index: MapIndex) -> Result<&'a MapDesc, Abort> {
+        let request: &'a LoadRequest = self.request;
+        let used = self.used_maps.at(index.0 as usize)?;
+        let desc = request.maps.get(used.request as usize);
+        desc.map(|desc| &**desc).ok_or(Abort::Internal("no such map"))
     }
 
     /// The subprogram, which must exist.

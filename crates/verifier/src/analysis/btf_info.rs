@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Function info, line info and CO-RE records.
 
-use crate::env::Env;
-use crate::outcome::Step;
+use crate::env::{Env, SubprogFlags};
+use crate::errno::Errno;
+use crate::messages::BtfInfo;
+use crate::outcome::{Step, Stop};
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
-use veristable_btf::{Linkage, TypeId};
+use veristable_btf::{Btf, Kind, Linkage, TypeId};
+use veristable_program::InfoTable;
 
 /// Function info of one subprogram (`struct bpf_func_info` and `bpf_func_info_aux`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,13 +42,66 @@ impl LineInfo {
     }
 }
 
+/// Sizes of the records that 6.18 knows (`struct bpf_func_info`, `struct bpf_line_info`,
+/// `struct bpf_core_relo` in `include/uapi/linux/bpf.h`).
+const FUNC_INFO_SIZE: u32 = 8;
+const LINE_INFO_SIZE: u32 = 16;
+const CORE_RELO_SIZE: u32 = 16;
+/// `MAX_FUNCINFO_REC_SIZE`, the same for all three.
+const MAX_RECORD_SIZE: u32 = 252;
+
 /// Tests function info by itself (`check_btf_info_early`).
 ///
 /// # Errors
 ///
 /// The rejection.
 pub fn check_early<O: Observer>(env: &mut Env<'_, O>) -> Step {
-    env.unsupported("phase", "early function info")
+    let request = env.request;
+    if request.func_info.count == 0 && request.line_info.count == 0 {
+        return Ok(());
+    }
+    let Some(btf) = env.prog.btf else {
+        // Descriptor 0 is open in any usual process, and no BTF.
+        return Err(Stop::Rejected(Errno::EINVAL));
+    };
+    check_functions_early(env, btf)
+}
+
+/// `check_btf_func_early`
+fn check_functions_early<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
+    let table = &env.request.func_info;
+    if table.count == 0 {
+        return Ok(());
+    }
+    if !is_record_size(table.rec_size, FUNC_INFO_SIZE) {
+        return env.reject(BtfInfo::FuncRecordSize { size: table.rec_size });
+    }
+    let mut previous = 0;
+    for index in 0..table.count {
+        env.tick()?;
+        let record = record(env, table, index)?;
+        if !is_zero_after(record, FUNC_INFO_SIZE) {
+            return env.reject(BtfInfo::FuncTail);
+        }
+        let [offset, type_id] = words(record);
+        if index == 0 && offset != 0 {
+            return env.reject(BtfInfo::FirstFuncOffset { offset });
+        }
+        if index > 0 && offset <= previous {
+            return env.reject(BtfInfo::FuncOrder { offset, previous });
+        }
+        let id = TypeId(type_id);
+        let Some(func) = btf.type_by_id(id).ok().and_then(|ty| ty.as_func()) else {
+            return env.reject(BtfInfo::FuncType { type_id: type_id.cast_signed() });
+        };
+        if btf.type_by_id(func.proto).ok().is_none_or(|ty| ty.kind() != Kind::FuncProto) {
+            return Err(Stop::Rejected(Errno::EINVAL));
+        }
+        let info = FuncInfo { insn_off: offset, type_id: id, linkage: func.linkage };
+        env.code.func_info.push(&env.budget, info)?;
+        previous = offset;
+    }
+    Ok(())
 }
 
 /// Tests function info against the subprograms, line info and CO-RE records (`check_btf_info`).
@@ -54,7 +110,180 @@ pub fn check_early<O: Observer>(env: &mut Env<'_, O>) -> Step {
 ///
 /// The rejection.
 pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
-    env.unsupported("phase", "BTF info")
+    let request = env.request;
+    if request.func_info.count == 0 && request.line_info.count == 0 {
+        // Without either of them relocations are not looked at.
+        return check_abnormal_return(env);
+    }
+    let Some(btf) = env.prog.btf else { return Err(Stop::Rejected(Errno::EINVAL)) };
+    check_functions(env, btf)?;
+    check_lines(env, btf)?;
+    check_relocations(env)
+}
+
+/// `check_abnormal_return`
+fn check_abnormal_return<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    let has = |flags: SubprogFlags| {
+        if flags.contains(SubprogFlags::HAS_LD_ABS) {
+            Some(BtfInfo::LdAbsWithoutBtf)
+        } else if flags.contains(SubprogFlags::HAS_TAIL_CALL) {
+            Some(BtfInfo::TailCallWithoutBtf)
+        } else {
+            None
+        }
+    };
+    match env.subprogs.iter().skip(1).find_map(|subprog| has(subprog.flags)) {
+        Some(message) => env.reject(message),
+        None => Ok(()),
+    }
+}
+
+/// `check_btf_func`
+fn check_functions<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
+    if env.code.func_info.is_empty() {
+        return check_abnormal_return(env);
+    }
+    if env.code.func_info.len() != env.subprogs.len() {
+        return env.reject(BtfInfo::FuncCount);
+    }
+    for index in 0..env.code.func_info.len() {
+        let info = *env.code.func_info.at(index)?;
+        let subprog = *env.subprogs.at(index)?;
+        if subprog.start != info.insn_off {
+            return env.reject(BtfInfo::FuncLayout);
+        }
+        if index > 0 && !returns_int(btf, info.type_id) {
+            if subprog.flags.contains(SubprogFlags::HAS_LD_ABS) {
+                return env.reject(BtfInfo::LdAbsNotInt);
+            }
+            if subprog.flags.contains(SubprogFlags::HAS_TAIL_CALL) {
+                return env.reject(BtfInfo::TailCallNotInt);
+            }
+        }
+    }
+    // From here on the functions are known by their linkage (`subprog_is_global`).
+    for (subprog, info) in env.subprogs.iter_mut().zip(&env.code.func_info) {
+        subprog.flags.set(SubprogFlags::IS_GLOBAL, info.linkage == Linkage::Global);
+    }
+    Ok(())
+}
+
+/// Whether a function returns an integer of up to 8 bytes or an enum (`btf_type_is_small_int`,
+/// `btf_is_any_enum`).
+fn returns_int(btf: &Btf<'_>, func: TypeId) -> bool {
+    let proto = |id| btf.type_by_id(id).ok()?.as_func_proto();
+    let returned = || {
+        let func = btf.type_by_id(func).ok()?.as_func()?;
+        btf.skip_modifiers(proto(func.proto)?.returns).ok()
+    };
+    returned().is_some_and(|ty| ty.kind().is_enum() || ty.as_int().is_some_and(|int| int.size <= 8))
+}
+
+/// `check_btf_line`
+fn check_lines<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
+    let table = &env.request.line_info;
+    if table.count == 0 {
+        return Ok(());
+    }
+    // The last column of the record was there from the start.
+    if table.count > MAX_RECORDS / LINE_INFO_SIZE || !is_record_size(table.rec_size, LINE_INFO_SIZE)
+    {
+        return Err(Stop::Rejected(Errno::EINVAL));
+    }
+    let mut func = 0;
+    let mut previous = 0;
+    for index in 0..table.count {
+        env.tick()?;
+        let record = record(env, table, index)?;
+        if !is_zero_after(record, LINE_INFO_SIZE) {
+            return env.reject(BtfInfo::LineTail);
+        }
+        let [offset, file_name_off, line_off, line_col] = words(record);
+        let len = env.code.len();
+        if (index > 0 && offset <= previous) || offset >= len {
+            return env.reject(BtfInfo::LineOffset { index, offset, previous, len });
+        }
+        if env.code.insn(offset)?.code == 0 {
+            return env.reject(BtfInfo::LineInsn { index });
+        }
+        if btf.string(line_off).is_err() || btf.string(file_name_off).is_err() {
+            return env.reject(BtfInfo::LineName { index });
+        }
+        if let Some(subprog) = env.subprogs.get(func) {
+            if offset == subprog.start {
+                func += 1;
+            } else if subprog.start < offset {
+                let func = u32::try_from(func).unwrap_or(u32::MAX);
+                return env.reject(BtfInfo::LineMissing { func });
+            }
+        }
+        let info = LineInfo { insn_off: offset, file_name_off, line_off, line_col };
+        env.code.line_info.push(&env.budget, info)?;
+        previous = offset;
+    }
+    if func != env.subprogs.len() {
+        // The kernel keeps no line info of a program that it refuses: no source lines follow.
+        let count = u32::try_from(env.subprogs.len() - func).unwrap_or(u32::MAX);
+        let func = u32::try_from(func).unwrap_or(u32::MAX);
+        return env.reject(BtfInfo::LinesMissing { count, func });
+    }
+    Ok(())
+}
+
+/// `check_core_relo`: the table's form. Applying a relocation needs the kernel's candidates.
+fn check_relocations<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    let table = &env.request.core_relos;
+    if table.count == 0 {
+        return Ok(());
+    }
+    if table.count > MAX_RECORDS / CORE_RELO_SIZE || !is_record_size(table.rec_size, CORE_RELO_SIZE)
+    {
+        return Err(Stop::Rejected(Errno::EINVAL));
+    }
+    let record = record(env, table, 0)?;
+    if !is_zero_after(record, CORE_RELO_SIZE) {
+        return env.reject(BtfInfo::RelocationTail);
+    }
+    let [offset] = words(record);
+    let len = env.code.len();
+    if offset % 8 != 0 || offset / 8 >= len {
+        return env.reject(BtfInfo::RelocationOffset { index: 0, offset, len });
+    }
+    env.unsupported("CO-RE relocation in the kernel", "")
+}
+
+/// `INT_MAX`
+const MAX_RECORDS: u32 = i32::MAX.cast_unsigned();
+
+const fn is_record_size(size: u32, least: u32) -> bool {
+    size >= least && size <= MAX_RECORD_SIZE && size % 4 == 0
+}
+
+/// One record of a table.
+fn record<'r, O: Observer>(env: &Env<'_, O>, table: &'r InfoTable, index: u32) -> Step<&'r [u8]> {
+    let size = table.rec_size as usize;
+    let start = size.checked_mul(index as usize);
+    let range = start.and_then(|start| Some(start..start.checked_add(size)?));
+    match range.and_then(|range| table.bytes.get(range)) {
+        Some(record) => Ok(record),
+        // The kernel would read whatever stands behind it.
+        None => env.unsupported("info table shorter than its count", ""),
+    }
+}
+
+/// `bpf_check_uarg_tail_zero` (`kernel/bpf/syscall.c`)
+fn is_zero_after(record: &[u8], known: u32) -> bool {
+    record.iter().skip(known as usize).all(|byte| *byte == 0)
+}
+
+/// The first words of a record.
+fn words<const N: usize>(record: &[u8]) -> [u32; N] {
+    let (words, _) = record.as_chunks::<4>();
+    let mut out = [0; N];
+    for (out, word) in out.iter_mut().zip(words) {
+        *out = u32::from_le_bytes(*word);
+    }
+    out
 }
 
 impl<O: Observer> Env<'_, O> {

@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::errno::Errno;
 use crate::outcome::{Step, Stop};
 use crate::trace::Observer;
-use veristable_kernel::{AttachType, Kernel, ProgType};
+use veristable_kernel::{AttachType, JitFeature, ProgType};
 use veristable_program::{Attach, Capabilities, LoadRequest, LogRequest, ProgFlags};
 
 /// The load flags that 6.18 knows; all others are refused. `BPF_F_TOKEN_FD` (1 << 16) is known,
@@ -54,7 +54,24 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     if !name.iter().take(NAME_LEN).all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.')) {
         return refuse(Errno::EINVAL);
     }
-    check_log(request.log)
+    check_log(request.log)?;
+    set_privileges(env)
+}
+
+/// What the architecture and its JIT add to the privileges (`bpf_bypass_spec_v1`,
+/// `bpf_bypass_spec_v4` in `include/linux/bpf.h`) and to alignment (`bpf_check`).
+fn set_privileges<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    let privileges = &mut env.privileges;
+    if !privileges.bypass_spec_v1 {
+        privileges.bypass_spec_v1 = env.kernel.jit(JitFeature::BypassSpecV1)?;
+    }
+    if !privileges.bypass_spec_v4 {
+        privileges.bypass_spec_v4 = env.kernel.jit(JitFeature::BypassSpecV4)?;
+    }
+    if !env.kernel.jit(JitFeature::EfficientUnalignedAccess)? {
+        env.prog.strict_alignment = !env.request.flags.contains(ProgFlags::ANY_ALIGNMENT);
+    }
+    Ok(())
 }
 
 fn refuse<T>(errno: Errno) -> Step<T> {
@@ -76,7 +93,7 @@ fn check_capabilities<O: Observer>(env: &Env<'_, O>) -> Step {
     let limits = env.kernel.limits();
     if request.flags.contains(ProgFlags::ANY_ALIGNMENT)
         && !may(Capabilities::BPF)
-        && !env.kernel.jit(veristable_kernel::JitFeature::EfficientUnalignedAccess)?
+        && !env.kernel.jit(JitFeature::EfficientUnalignedAccess)?
     {
         return refuse(Errno::EPERM);
     }
@@ -236,18 +253,4 @@ pub fn license_is_gpl_compatible(license: &str) -> bool {
             | "Dual MIT/GPL"
             | "Dual MPL/GPL"
     )
-}
-
-/// Whether the kernel needs no care against Spectre v1 or v4 whoever loads
-/// (`bpf_bypass_spec_v1`, `include/linux/bpf.h`).
-///
-/// # Errors
-///
-/// If the JIT's part in it is not known.
-pub fn bypasses(
-    kernel: &dyn Kernel,
-    mitigations_off: bool,
-    feature: veristable_kernel::JitFeature,
-) -> Step<bool> {
-    Ok(mitigations_off || kernel.jit(feature)?)
 }

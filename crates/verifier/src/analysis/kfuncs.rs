@@ -1,13 +1,220 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! The kernel functions that a program calls.
+//! The kernel functions that a program calls (`add_kfunc_call`). All of them are looked up before
+//! anything else is known of the program, those in dead code included.
 
-use veristable_btf::TypeId;
+use crate::env::Env;
+use crate::errno::Errno;
+use crate::mem::Text;
+use crate::messages::Structure;
+use crate::outcome::{Step, Stop};
+use crate::trace::Observer;
+use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
+use veristable_isa::Insn;
+use veristable_kernel::{JitFeature, KfuncFlags, KfuncRef};
+use veristable_program::FdEntry;
 
 /// A kfunc that the program calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Kfunc {
-    /// The BTF id of the function, in the kernel's BTF or that of the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Kfunc<'a> {
+    /// The BTF id of the function, in [`Kfunc::btf`].
     pub func: TypeId,
     /// The `off` field of the call: 0 for the kernel, else an index into `fd_array`.
     pub offset: i16,
+    /// The kernel's BTF, or that of the module.
+    pub btf: &'a Btf<'a>,
+    /// The function's name.
+    pub name: &'a str,
+    /// Its prototype.
+    pub proto: FuncProto<'a>,
+    /// What the kernel says of it for this program; `None` if it is in no set that the program may
+    /// call from (`btf_kfunc_id_set_contains`): the simulation rejects the call then.
+    pub flags: Option<KfuncFlags>,
+}
+
+/// Kfuncs that only programs bound to a device may call (`XDP_METADATA_KFUNC_xxx`,
+/// `include/net/xdp.h`).
+const METADATA_KFUNCS: [&str; 3] =
+    ["bpf_xdp_metadata_rx_timestamp", "bpf_xdp_metadata_rx_hash", "bpf_xdp_metadata_rx_vlan_tag"];
+
+/// The index of the kfunc that an instruction calls; `None` if the call has no id, which is
+/// refused only where the simulation gets there.
+#[must_use]
+pub fn find<O: Observer>(env: &Env<'_, O>, insn: Insn) -> Option<u32> {
+    let key = (insn.imm.cast_unsigned(), insn.off);
+    let index = env.kfuncs.binary_search_by_key(&key, |k| (k.func.0, k.offset)).ok()?;
+    u32::try_from(index).ok()
+}
+
+/// Looks a kfunc up and adds it to the table.
+///
+/// # Errors
+///
+/// The rejection.
+pub fn add<O: Observer>(env: &mut Env<'_, O>, func: u32, offset: i16) -> Step {
+    if !env.kfuncs_allowed {
+        check_allowed(env)?;
+        env.kfuncs_allowed = true;
+    }
+    if func == 0 && offset == 0 {
+        return Ok(());
+    }
+    let btf = match find_btf(env, offset) {
+        Ok(btf) => btf,
+        Err(Stop::Rejected(errno)) => {
+            return env.reject_with(errno, Structure::KfuncBtfNotFound);
+        }
+        Err(other) => return Err(other),
+    };
+    let key = (func, offset);
+    let Err(place) = env.kfuncs.binary_search_by_key(&key, |k| (k.func.0, k.offset)) else {
+        return Ok(());
+    };
+    if env.kfuncs.len() >= env.kernel.limits().kfuncs as usize {
+        return env.reject(Structure::TooManyKfuncs);
+    }
+    let id = TypeId(func);
+    let Some(ty) = btf.type_by_id(id).ok().filter(|ty| ty.kind() == Kind::Func) else {
+        return env.reject(Structure::NotAFunction { btf_id: func });
+    };
+    let Some(proto) = prototype(btf, &ty) else {
+        return env.reject(Structure::NoFunctionPrototype { btf_id: func });
+    };
+    let name = ty.name();
+    check_symbol(env, name, offset)?;
+    if METADATA_KFUNCS.contains(&name) {
+        return env.reject(Structure::MetadataNeedsDevice);
+    }
+    check_model(env, btf, name, proto)?;
+    let answer = env.kernel.kfunc(KfuncRef::BtfId(func), &env.context())?;
+    let flags = answer.filter(|kfunc| kfunc.allowed).map(|kfunc| kfunc.flags);
+    let kfunc = Kfunc { func: id, offset, btf, name, proto, flags };
+    env.kfuncs.insert(&env.budget, place, kfunc)?;
+    Ok(())
+}
+
+/// What must be so for any kfunc call.
+fn check_allowed<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    if env.kernel.btf(None)?.is_none() {
+        return env.reject(Structure::KfuncsNeedBtf);
+    }
+    if !env.machine.jit {
+        return env.reject(Structure::KfuncsNeedJit);
+    }
+    if !env.kernel.jit(JitFeature::KfuncCall)? {
+        return env.reject(Structure::JitLacksKfuncs);
+    }
+    if !env.prog.gpl_compatible {
+        return env.reject(Structure::KfuncsNeedGpl);
+    }
+    Ok(())
+}
+
+/// `find_kfunc_desc_btf`
+fn find_btf<'a, O: Observer>(env: &mut Env<'a, O>, offset: i16) -> Step<&'a Btf<'a>> {
+    if offset == 0 {
+        return env.kernel.btf(None)?.ok_or(Stop::Rejected(Errno::ENOENT));
+    }
+    let Ok(index) = usize::try_from(offset) else {
+        return env.reject(Structure::NegativeKfuncOffset);
+    };
+    if !env.kfuncs.iter().any(|kfunc| kfunc.offset == offset) {
+        let modules = modules(&env.kfuncs);
+        if modules >= env.kernel.limits().kfunc_btfs as usize {
+            return env.reject(Structure::TooManyModules);
+        }
+        if env.request.fd_array.is_empty() {
+            return env.reject(Structure::KfuncWithoutFdArray);
+        }
+    }
+    match env.request.fd_array.get(index) {
+        Some(FdEntry::ModuleBtf(module)) => match env.kernel.btf(Some(module))? {
+            Some(btf) => Ok(btf),
+            None => env.unsupported("BTF of a module that the kernel does not have", &**module),
+        },
+        Some(FdEntry::Btf(_)) => env.reject(Structure::NotModuleBtf),
+        Some(FdEntry::Map(_) | FdEntry::Empty) => env.reject(Structure::InvalidModuleBtf),
+        None => env.unsupported("fd_array index outside of the array", ""),
+    }
+}
+
+/// How many modules' BTFs are in use.
+fn modules(kfuncs: &[Kfunc<'_>]) -> usize {
+    let is_first = |at: usize, offset| kfuncs.iter().take(at).all(|k| k.offset != offset);
+    kfuncs.iter().enumerate().filter(|(at, k)| k.offset != 0 && is_first(*at, k.offset)).count()
+}
+
+fn prototype<'a>(btf: &'a Btf<'a>, func: &Type<'a>) -> Option<FuncProto<'a>> {
+    btf.type_by_id(func.target()?).ok()?.as_func_proto()
+}
+
+/// The function must have an address (`kallsyms_lookup_name`).
+fn check_symbol<O: Observer>(env: &mut Env<'_, O>, name: &str, offset: i16) -> Step {
+    if offset != 0 {
+        return env.unsupported("kfunc of a module", name);
+    }
+    match env.kernel.symbol(name)? {
+        Some(_) => Ok(()),
+        None => env.reject(Structure::NoKfuncAddress { name: Text::new(name) }),
+    }
+}
+
+/// `MAX_BPF_FUNC_ARGS` (`include/linux/bpf.h`)
+const MAX_FUNC_ARGS: usize = 12;
+
+/// Whether the prototype fits the model of a call (`btf_distill_func_proto`,
+/// `kernel/bpf/btf.c`). Also for what trampolines are attached to.
+pub(crate) fn check_model<'a, O: Observer>(
+    env: &mut Env<'a, O>,
+    btf: &'a Btf<'a>,
+    name: &str,
+    proto: FuncProto<'a>,
+) -> Step {
+    let count = proto.params.len();
+    if count > MAX_FUNC_ARGS {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        return env.reject(Structure::TooManyArguments { name: Text::new(name), count });
+    }
+    let (size, kind) = sized(btf, proto.returns);
+    if size.is_none() || matches!(kind, Kind::Struct | Kind::Union) {
+        let kind = kind_text(kind);
+        return env.reject(Structure::ReturnTypeUnsupported { name: Text::new(name), kind });
+    }
+    for (arg, param) in (0u32..).zip(proto.params) {
+        if arg as usize + 1 == count && param.type_id.is_void() {
+            return env.reject(Structure::VariableArguments { name: Text::new(name) });
+        }
+        let (size, kind) = sized(btf, param.type_id);
+        match size {
+            Some(0) => return env.reject(Structure::VoidArgument { name: Text::new(name) }),
+            Some(1..=16) => {}
+            Some(_) | None => {
+                let (name, kind) = (Text::new(name), kind_text(kind));
+                return env.reject(Structure::ArgumentTypeUnsupported { name, arg, kind });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The size of a value of the type as an argument, and the kind it comes to (`__get_type_size`);
+/// no size for what cannot be one.
+fn sized(btf: &Btf<'_>, id: TypeId) -> (Option<u32>, Kind) {
+    if id.is_void() {
+        return (Some(0), Kind::Void);
+    }
+    let Ok(ty) = btf.skip_modifiers(id) else { return (None, Kind::Void) };
+    let size = match ty.kind() {
+        Kind::Ptr => Some(8),
+        Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union => ty.size(),
+        _ => None,
+    };
+    (size, ty.kind())
+}
+
+/// `btf_type_str` (`kernel/bpf/btf.c`)
+pub(crate) const fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Void | Kind::Unknown(_) => "UNKNOWN",
+        other => other.name(),
+    }
 }

@@ -1,15 +1,44 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! The maps that a program uses.
+//! The maps and BTFs that a program uses (`process_fd_array`, `__add_used_map`,
+//! `check_map_prog_compatibility`).
 
-use crate::env::Env;
-use crate::outcome::Step;
+use crate::env::{Env, MapIndex};
+use crate::errno::Errno;
+use crate::mem::List;
+use crate::messages::Structure;
+use crate::outcome::{Step, Stop};
 use crate::trace::Observer;
+use veristable_btf::{Btf, Kind, TypeData, TypeId};
+use veristable_kernel::{JitFeature, MapType, ProgType};
+use veristable_program::{FdEntry, MapDesc};
 
-/// A map in use.
+/// A map in use; [`Env::map`] gives its description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UsedMap {
     /// Its index in [`veristable_program::LoadRequest::maps`].
     pub request: u32,
+}
+
+/// A BTF in use: the kernel's, a module's by name, or the entry of `fd_array`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UsedBtf<'a> {
+    /// The kernel's own.
+    Kernel,
+    /// A module's.
+    Module(&'a str),
+    /// One that the loader loaded, by its place in `fd_array`.
+    Loaded(u32),
+}
+
+bitflags::bitflags! {
+    /// Fields of map values that not every program may touch (`struct btf_record`).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct Special: u8 {
+        const LOCK = 1 << 0;
+        const TIMER = 1 << 1;
+        const WORKQUEUE = 1 << 2;
+        const GRAPH = 1 << 3;
+    }
 }
 
 /// Binds the maps and BTFs of a counted `fd_array` (`process_fd_array`).
@@ -18,5 +47,307 @@ pub struct UsedMap {
 ///
 /// The rejection.
 pub fn bind_fd_array<O: Observer>(env: &mut Env<'_, O>) -> Step {
-    env.unsupported("phase", "maps")
+    if !env.request.fd_array_counted {
+        return Ok(());
+    }
+    let request = env.request;
+    for (index, entry) in (0u32..).zip(&request.fd_array) {
+        let fd = index.cast_signed();
+        match entry {
+            FdEntry::Map(map) => {
+                if request.maps.get(*map as usize).is_none() {
+                    return env.reject(Structure::NotAMapOrBtf { fd });
+                }
+                add(env, *map)?;
+            }
+            FdEntry::ModuleBtf(module) => add_btf(env, UsedBtf::Module(module))?,
+            FdEntry::Btf(_) => add_btf(env, UsedBtf::Loaded(index))?,
+            // Descriptor 0 is open in any usual process, and no map.
+            FdEntry::Empty => {
+                return env.reject_with(Errno::EINVAL, Structure::NotAMapOrBtf { fd: 0 });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds a BTF (`__add_used_btf`).
+///
+/// # Errors
+///
+/// The rejection.
+pub fn add_btf<'a, O: Observer>(env: &mut Env<'a, O>, btf: UsedBtf<'a>) -> Step {
+    if env.used_btfs.contains(&btf) {
+        return Ok(());
+    }
+    let limit = env.kernel.limits().used_btfs;
+    if env.used_btfs.len() >= limit as usize {
+        return env.reject(Structure::TooManyBtfs { limit });
+    }
+    env.used_btfs.push(&env.budget, btf)?;
+    Ok(())
+}
+
+/// Adds the map that a descriptor stands for (`add_used_map`): an index into the request's maps.
+///
+/// # Errors
+///
+/// The rejection.
+pub fn add_by_fd<O: Observer>(env: &mut Env<'_, O>, fd: i32) -> Step<MapIndex> {
+    match u32::try_from(fd) {
+        Ok(map) if (map as usize) < env.request.maps.len() => add(env, map),
+        _ => env.reject(Structure::NotAMap { fd }),
+    }
+}
+
+/// Adds the map of an `fd_array` entry.
+///
+/// # Errors
+///
+/// The rejection.
+pub fn add_by_index<O: Observer>(env: &mut Env<'_, O>, index: i32) -> Step<MapIndex> {
+    let request = env.request;
+    if request.fd_array.is_empty() {
+        return env.reject(Structure::FdIdxWithoutArray);
+    }
+    let entry = usize::try_from(index).ok().and_then(|index| request.fd_array.get(index));
+    match entry {
+        Some(FdEntry::Map(map)) => add_by_fd(env, map.cast_signed()),
+        Some(_) => env.reject_with(Errno::EINVAL, Structure::NotAMap { fd: index }),
+        None => env.unsupported("fd_array index outside of the array", ""),
+    }
+}
+
+/// `__add_used_map`
+fn add<O: Observer>(env: &mut Env<'_, O>, map: u32) -> Step<MapIndex> {
+    let used = |index: usize| MapIndex(u32::try_from(index).unwrap_or(u32::MAX));
+    if let Some(index) = env.used_maps.iter().position(|used| used.request == map) {
+        return Ok(used(index));
+    }
+    let limit = env.kernel.limits().used_maps;
+    if env.used_maps.len() >= limit as usize {
+        return env.reject(Structure::TooManyMaps { limit });
+    }
+    let Some(desc) = env.request.maps.get(map as usize) else {
+        return env.reject(Structure::NotAMap { fd: map.cast_signed() });
+    };
+    check_compatibility(env, desc)?;
+    env.used_maps.push(&env.budget, UsedMap { request: map })?;
+    Ok(used(env.used_maps.len() - 1))
+}
+
+/// `is_tracing_prog_type`
+const fn is_tracing(prog_type: ProgType) -> bool {
+    matches!(
+        prog_type,
+        ProgType::KPROBE
+            | ProgType::TRACEPOINT
+            | ProgType::PERF_EVENT
+            | ProgType::RAW_TRACEPOINT
+            | ProgType::RAW_TRACEPOINT_WRITABLE
+    )
+}
+
+/// `check_map_prog_compatibility`
+fn check_compatibility<O: Observer>(env: &mut Env<'_, O>, map: &MapDesc) -> Step {
+    let tracing = is_tracing(env.prog.rules);
+    let filter = env.prog.rules == ProgType::SOCKET_FILTER;
+    if tracing || filter {
+        let special = special_fields(env, map)?;
+        let refusals = [
+            (tracing, Special::GRAPH, Structure::GraphInTracing),
+            (filter, Special::LOCK, Structure::LockInSocketFilter),
+            (tracing, Special::LOCK, Structure::LockInTracing),
+            (tracing, Special::TIMER, Structure::TimerInTracing),
+            (tracing, Special::WORKQUEUE, Structure::WorkqueueInTracing),
+        ];
+        for (applies, field, message) in refusals {
+            if applies && special.intersects(field) {
+                return env.reject(message);
+            }
+        }
+    }
+    let map_type = map.spec.map_type;
+    if map_type == MapType::STRUCT_OPS {
+        return env.reject(Structure::StructOpsMap);
+    }
+    if env.prog.sleepable && !is_for_sleepable(map_type) {
+        return env.reject(Structure::SleepableMap);
+    }
+    let is_second = |env: &Env<'_, O>| {
+        let used =
+            env.used_maps.iter().filter_map(|map| env.request.maps.get(map.request as usize));
+        used.into_iter().any(|map| map.spec.map_type == map_type)
+    };
+    if matches!(map_type, MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE)
+        && is_second(env)
+    {
+        return env.reject(Structure::SecondCgroupStorage);
+    }
+    if map_type == MapType::ARENA {
+        if is_second(env) {
+            return env.reject(Structure::SecondArena);
+        }
+        return check_arena(env);
+    }
+    Ok(())
+}
+
+/// Loaders map an arena before they load the program, so its address is set.
+fn check_arena<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    if !env.privileges.allow_ptr_leaks || !env.privileges.bpf_capable {
+        return env.reject(Structure::ArenaNeedsCapabilities);
+    }
+    if !env.machine.jit {
+        return env.reject(Structure::ArenaNeedsJit);
+    }
+    if !env.kernel.jit(JitFeature::Arena)? {
+        return env.reject(Structure::JitLacksArena);
+    }
+    Ok(())
+}
+
+const fn is_for_sleepable(map_type: MapType) -> bool {
+    matches!(
+        map_type,
+        MapType::HASH
+            | MapType::LRU_HASH
+            | MapType::ARRAY
+            | MapType::PERCPU_HASH
+            | MapType::PERCPU_ARRAY
+            | MapType::LRU_PERCPU_HASH
+            | MapType::ARRAY_OF_MAPS
+            | MapType::HASH_OF_MAPS
+            | MapType::RINGBUF
+            | MapType::USER_RINGBUF
+            | MapType::INODE_STORAGE
+            | MapType::SK_STORAGE
+            | MapType::TASK_STORAGE
+            | MapType::CGRP_STORAGE
+            | MapType::QUEUE
+            | MapType::STACK
+            | MapType::ARENA
+    )
+}
+
+/// Which special fields a map's value has (`btf_parse_fields`): a walk over the value's type and
+/// the structures and arrays in it.
+fn special_fields<O: Observer>(env: &mut Env<'_, O>, map: &MapDesc) -> Step<Special> {
+    let mut found = Special::empty();
+    let (Some(bytes), id) = (&map.spec.btf, map.spec.btf_value_type_id) else { return Ok(found) };
+    if id == 0 {
+        return Ok(found);
+    }
+    let Ok(btf) = Btf::open(&**bytes) else {
+        // Such a map could not have been made.
+        return env.unsupported("map BTF", "");
+    };
+    let mut pending = List::new();
+    let mut seen = List::new();
+    pending.push(&env.budget, TypeId(id))?;
+    while let Some(id) = pending.pop() {
+        env.tick()?;
+        let Ok(ty) = btf.skip_modifiers(id) else { continue };
+        let Err(place) = seen.binary_search(&ty.id()) else { continue };
+        seen.insert(&env.budget, place, ty.id())?;
+        match ty.data() {
+            TypeData::Struct(composite) => {
+                found |= special(ty.name());
+                for member in composite.members {
+                    pending.push(&env.budget, member.type_id)?;
+                }
+            }
+            TypeData::Array(array) => pending.push(&env.budget, array.element)?,
+            _ if ty.kind() == Kind::Datasec => {
+                for var in ty.as_datasec().into_iter().flat_map(|section| section.vars) {
+                    let var = btf.type_by_id(var.type_id).ok().and_then(|ty| ty.as_var());
+                    if let Some(var) = var {
+                        pending.push(&env.budget, var.type_id)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    pending.release(&env.budget);
+    seen.release(&env.budget);
+    Ok(found)
+}
+
+fn special(name: &str) -> Special {
+    match name {
+        "bpf_spin_lock" | "bpf_res_spin_lock" => Special::LOCK,
+        "bpf_timer" => Special::TIMER,
+        "bpf_wq" => Special::WORKQUEUE,
+        "bpf_list_head" | "bpf_rb_root" => Special::GRAPH,
+        _ => Special::empty(),
+    }
+}
+
+/// Tests that the map's value may be addressed directly at an offset
+/// (`map_direct_value_addr` of the map's operations).
+///
+/// # Errors
+///
+/// The rejection.
+pub fn check_direct_value<O: Observer>(env: &mut Env<'_, O>, map: MapIndex, offset: u32) -> Step {
+    if offset >= env.kernel.limits().var_off {
+        return env.reject(Structure::ValueOffsetTooLarge { offset });
+    }
+    let spec = &env.map(map)?.spec;
+    let Some(facts) = env.kernel.map_type(spec.map_type)? else {
+        return env.unsupported("map of a type that the kernel lacks", "");
+    };
+    let errno = match facts.op("map_direct_value_addr") {
+        None => return env.reject(Structure::NoDirectValue),
+        Some("array_map_direct_value_addr") => {
+            if spec.max_entries != 1 {
+                Some(Errno::ENOTSUPP)
+            } else if offset >= spec.value_size {
+                Some(Errno::EINVAL)
+            } else {
+                None
+            }
+        }
+        Some("arena_map_direct_value_addr") => {
+            /// Bytes of a page, of which `max_entries` counts the arena's.
+            const PAGE: u64 = 4096;
+            let size = u64::from(spec.max_entries).saturating_mul(PAGE);
+            (u64::from(offset) > size).then_some(Errno::ERANGE)
+        }
+        Some(other) => return env.unsupported("direct value of a map", other),
+    };
+    match errno {
+        None => Ok(()),
+        Some(errno) => {
+            let value_size = spec.value_size;
+            env.reject_with(errno, Structure::DirectValueOutside { value_size, offset })
+        }
+    }
+}
+
+/// The BTF behind a descriptor in the second half of a 64-bit immediate load.
+///
+/// # Errors
+///
+/// The rejection.
+pub fn btf_by_fd<'a, O: Observer>(
+    env: &mut Env<'a, O>,
+    fd: i32,
+) -> Step<(&'a Btf<'a>, UsedBtf<'a>)> {
+    if fd == 0 {
+        return match env.kernel.btf(None)? {
+            Some(btf) => Ok((btf, UsedBtf::Kernel)),
+            None => env.reject(Structure::KernelLacksBtf),
+        };
+    }
+    // A request names BTFs only in its `fd_array`, from where libbpf takes this one, too.
+    let request = env.request;
+    match usize::try_from(fd).ok().and_then(|index| request.fd_array.get(index)) {
+        Some(FdEntry::ModuleBtf(module)) => match env.kernel.btf(Some(module))? {
+            Some(btf) => Ok((btf, UsedBtf::Module(module))),
+            None => Err(Stop::Rejected(Errno::EINVAL)),
+        },
+        _ => env.unsupported("BTF descriptor in a 64-bit immediate load", ""),
+    }
 }

@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod btf_info;
+pub mod calls;
 pub mod cfg;
 pub mod fastcall;
 pub mod fields;
@@ -15,6 +16,7 @@ pub mod postorder;
 pub mod scc;
 pub mod stack_depth;
 pub mod subprograms;
+pub mod text;
 pub mod wide_loads;
 
 use crate::env::{DecodedOp, Env, InsnAux};

@@ -1,15 +1,61 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Under construction.
+//! Post-order of the instructions, subprogram by subprogram (`compute_postorder`).
 
 use crate::env::Env;
-use crate::outcome::Step;
+use crate::mem::List;
+use crate::outcome::{Abort, Step};
 use crate::trace::Observer;
 
-/// Under construction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Progress {
+    New,
+    /// On the stack, its successors not yet.
+    Discovered,
+    /// Its successors are on the stack above it, or were.
+    Explored,
+}
+
+/// Computes the order. An instruction pushes all successors that were not seen before at once, so
+/// this is not quite the order of a recursive walk.
 ///
 /// # Errors
 ///
-/// Always.
+/// If memory does not suffice.
 pub fn compute<O: Observer>(env: &mut Env<'_, O>) -> Step {
-    env.unsupported("phase", "postorder")
+    let len = env.code.insns.len();
+    let mut progress = List::filled(&env.budget, len, Progress::New)?;
+    let mut stack = List::new();
+    let mut order = List::new();
+    for number in 0..env.subprogs.len() {
+        let begin = position(&order)?;
+        let start = env.subprogs.at(number)?.start;
+        stack.push(&env.budget, start)?;
+        while let Some(&top) = stack.last() {
+            env.tick()?;
+            let state = progress.at_mut(top as usize)?;
+            if *state == Progress::Explored {
+                order.push(&env.budget, top)?;
+                stack.pop();
+                continue;
+            }
+            *state = Progress::Explored;
+            for successor in veristable_isa::successors(&env.code.insns, top as usize) {
+                let state = progress.at_mut(successor)?;
+                if *state == Progress::New {
+                    *state = Progress::Discovered;
+                    let successor = u32::try_from(successor).unwrap_or(u32::MAX);
+                    stack.push(&env.budget, successor)?;
+                }
+            }
+        }
+        env.subprogs.at_mut(number)?.postorder = (begin, position(&order)?);
+    }
+    progress.release(&env.budget);
+    stack.release(&env.budget);
+    env.code.postorder = order;
+    Ok(())
+}
+
+fn position(order: &List<u32>) -> Result<u32, Abort> {
+    u32::try_from(order.len()).map_err(|_| Abort::OutOfMemory)
 }

@@ -1,10 +1,52 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Messages about what the program attaches to.
 
+use crate::mem::Text;
+
 messages! {
     /// What the program attaches to.
     Attach {
-        /// `bpf_check`
-        KernelBtfMalformed EINVAL => "in-kernel BTF is malformed";
+        /// `check_attach_btf_id`
+        SyscallNotSleepable EINVAL => "Syscall programs can only be sleepable";
+        /// `check_attach_btf_id`
+        CannotSleep EINVAL => "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable";
+        /// `check_struct_ops_btf_id`
+        StructOpsNeedsGpl EINVAL => "struct ops programs must have a GPL compatible license";
+        /// `check_struct_ops_btf_id`
+        NotStructOps { btf_id: u32 } ENOTSUPP => "attach_btf_id {btf_id} is not a supported struct";
+        /// `check_struct_ops_btf_id`
+        InvalidMemberIndex { index: u32, name: Text } EINVAL => "attach to invalid member idx {index} of struct {name}";
+        /// `check_struct_ops_btf_id`
+        InvalidMember { member: Text, index: u32, name: Text } EINVAL => "attach to invalid member {member}(@idx {index}) of struct {name}";
+        /// `check_struct_ops_btf_id`; `EINVAL` if the structure's own test refuses.
+        UnsupportedMember { member: Text, name: Text } ENOTSUPP => "attach to unsupported member {member} of struct {name}";
+        /// `bpf_check_attach_target`
+        NoBtfId EINVAL => "Tracing programs must provide btf_id";
+        /// `bpf_check_attach_target`
+        NoTargetBtf EINVAL => "FENTRY/FEXIT program can only be attached to another program annotated with BTF";
+        /// `bpf_check_attach_target`
+        InvalidBtfId { btf_id: u32 } EINVAL => "attach_btf_id {btf_id} is invalid";
+        /// `bpf_check_attach_target`
+        ReplaceKernelFunction EINVAL => "Cannot replace kernel functions";
+        /// `bpf_check_attach_target`
+        NotTypedef { btf_id: u32 } EINVAL => "attach_btf_id {btf_id} is not a typedef";
+        /// `bpf_check_attach_target`, `bpf_lsm_verify_prog`
+        WrongTypeName { btf_id: u32, name: Text } EINVAL => "attach_btf_id {btf_id} points to wrong type name {name}";
+        /// `bpf_check_attach_target`
+        NotFunction { btf_id: u32 } EINVAL => "attach_btf_id {btf_id} is not a function";
+        /// `bpf_check_attach_target`
+        NoAddress { name: Text } ENOENT => "The address of function {name} cannot be found";
+        /// `bpf_check_attach_target`
+        NotSleepable { name: Text } EINVAL => "{name} is not sleepable";
+        /// `bpf_check_attach_target`
+        NotModifiable { name: Text } EINVAL => "{name}() is not modifiable";
+        /// `bpf_lsm_verify_prog` (`kernel/bpf/bpf_lsm.c`)
+        LsmNeedsGpl EINVAL => "LSM programs must have a GPL compatible license";
+        /// `bpf_lsm_verify_prog`
+        DisabledHook { btf_id: u32, name: Text } EINVAL => "attach_btf_id {btf_id} points to disabled hook {name}";
+        /// `check_attach_btf_id`
+        DeniedTarget { name: Text } EINVAL => "Attaching tracing programs to function '{name}' is rejected.";
+        /// `check_attach_btf_id`
+        NoReturnTarget { name: Text } EINVAL => "Attaching fexit/fmod_ret to __noreturn function '{name}' is rejected.";
     }
 }

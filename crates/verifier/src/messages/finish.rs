@@ -5,6 +5,26 @@ messages! {
     /// Stack depth and what comes after acceptance.
     Finish {
         /// `check_max_stack_depth_subprog`
+        TailCallDepth { depth: u32 } EACCES => "tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large";
+        /// `check_max_stack_depth_subprog`
+        SubprogramStack { subprog: u32, size: u32 } EACCES => "stack size of subprog {subprog} is {size}. Too large";
+        /// `check_max_stack_depth_subprog`
+        CombinedStack { calls: u32, size: u32 } EACCES => "combined stack size of {calls} calls is {size}. Too large";
+        /// `check_max_stack_depth_subprog`
+        ThrowInCallback { insn: u32, subprog: u32 } EINVAL => "bpf_throw kfunc (insn {insn}) cannot be called from callback subprog {subprog}";
+        /// `check_max_stack_depth_subprog`
+        AsyncTailCall EFAULT => "verifier bug: subprog has tail_call and async cb";
+        /// `check_max_stack_depth_subprog`
+        ExceptionCallbackCalled { insn: u32 } EINVAL => bare "insn {insn} cannot call exception cb directly";
+        /// `check_max_stack_depth_subprog`
         TooManyFrames { frames: u32 } E2BIG => "the call stack of {frames} frames is too deep !";
+        /// `check_max_stack_depth_subprog`
+        TailCallInExceptionCallback EINVAL => "cannot tail call within exception cb";
+        /// `fixup_call_args`
+        KfuncsWithoutJit EINVAL => "calling kernel functions are not allowed in non-JITed programs";
+        /// `fixup_call_args`
+        TailCallsWithoutJit EINVAL => "tail_calls are not allowed in non-JITed programs with bpf-to-bpf calls";
+        /// `fixup_call_args`
+        CallbacksWithoutJit EINVAL => "callbacks are not allowed in non-JITed programs";
     }
 }

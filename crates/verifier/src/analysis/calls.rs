@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! What the analyses ask of a call, before the simulation looks at its arguments.
+
+use crate::env::{Env, Target};
+use crate::outcome::Step;
+use crate::trace::Observer;
+use veristable_isa::Insn;
+use veristable_kernel::{
+    ArgBase, Helper, HelperAnswer, HelperId, JitFeature, KfuncFlags, NameList, ProgType, RetBase,
+};
+
+/// Helpers that call back before they return (`is_sync_callback_calling_function`):
+/// for_each_map_elem, find_vma, loop, user_ringbuf_drain.
+const SYNC_CALLBACK_HELPERS: [i32; 4] = [164, 180, 181, 209];
+/// `BPF_FUNC_timer_set_callback` (`is_async_callback_calling_function`)
+const TIMER_SET_CALLBACK: i32 = 170;
+/// `BPF_FUNC_get_smp_processor_id`
+const GET_SMP_PROCESSOR_ID: i32 = 8;
+
+/// What the analyses need to know of a helper or kfunc (`struct call_summary`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallSummary {
+    /// How many arguments it takes, in R1 and on.
+    pub params: u8,
+    /// It returns nothing.
+    pub is_void: bool,
+    /// The call keeps registers that are not arguments.
+    pub fastcall: bool,
+}
+
+/// What a call does to the subprogram around it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct CallEffects {
+    /// It calls back synchronously.
+    pub sync_callback: bool,
+    /// It sets a callback to be called later.
+    pub async_callback: bool,
+    /// It is the `next` of an iterator.
+    pub iter_next: bool,
+    /// It may sleep.
+    pub might_sleep: bool,
+    /// It may change packet data.
+    pub changes_pkt_data: bool,
+}
+
+/// Which operations a program's type gives it at the moment (`env->ops`): they change when the
+/// attach target is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ops {
+    /// Those of the program type as loaded.
+    ByType,
+    /// Those of the attach target.
+    ByTarget,
+}
+
+/// The helper's prototype (`get_helper_proto`); `None` if the program may not call it.
+fn helper<'a, O: Observer>(env: &Env<'a, O>, id: i32, ops: Ops) -> Step<Option<Helper<'a>>> {
+    let has_none = matches!(env.prog.prog_type, ProgType::STRUCT_OPS | ProgType::EXT);
+    if ops == Ops::ByType && has_none {
+        return Ok(None);
+    }
+    let Ok(id) = u32::try_from(id) else { return Ok(None) };
+    Ok(match env.kernel.helper(HelperId(id), &env.context())? {
+        HelperAnswer::Available(helper) => Some(helper),
+        HelperAnswer::NoSuchHelper | HelperAnswer::NotForProgram => None,
+    })
+}
+
+/// What a call does to the subprogram around it (the part of `visit_insn` about calls).
+///
+/// # Errors
+///
+/// If it depends on a fact that is not known.
+pub fn effects<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<CallEffects> {
+    let mut effects = CallEffects::default();
+    if insn.is_helper_call() {
+        effects.sync_callback = SYNC_CALLBACK_HELPERS.contains(&insn.imm);
+        effects.async_callback = insn.imm == TIMER_SET_CALLBACK;
+        effects.might_sleep =
+            helper(env, insn.imm, Ops::ByType)?.is_some_and(|helper| helper.might_sleep);
+        effects.changes_pkt_data = changes_pkt_data(env, insn.imm)?;
+    } else if let Target::Kfunc(number) = env.code.aux(index)?.target {
+        let kfunc = env.kfuncs.at(number as usize)?;
+        effects.sync_callback = kfunc.name == "bpf_rbtree_add_impl";
+        effects.async_callback = matches!(
+            kfunc.name,
+            "bpf_wq_set_callback_impl"
+                | "bpf_task_work_schedule_signal_impl"
+                | "bpf_task_work_schedule_resume_impl"
+        );
+        if let Some(flags) = kfunc.flags {
+            effects.iter_next = flags.contains(KfuncFlags::ITER_NEXT);
+            effects.might_sleep = flags.contains(KfuncFlags::SLEEPABLE);
+            effects.changes_pkt_data = kfunc.name == "bpf_xdp_pull_data";
+        }
+    }
+    Ok(effects)
+}
+
+/// `bpf_helper_changes_pkt_data` (`net/core/filter.c`)
+fn changes_pkt_data<O: Observer>(env: &Env<'_, O>, id: i32) -> Step<bool> {
+    let name = u32::try_from(id).ok().and_then(|id| env.kernel.helper_name(HelperId(id)));
+    let Some(name) = name else { return Ok(false) };
+    let list = env.kernel.names(NameList::PacketChangingHelpers)?;
+    Ok(list.is_some_and(|list| {
+        list.iter().any(|listed| listed.strip_prefix("bpf_").unwrap_or(listed) == name)
+    }))
+}
+
+/// What the analyses need to know of a helper or kfunc (`get_call_summary`); `None` if it cannot
+/// be called.
+///
+/// # Errors
+///
+/// If it depends on a fact that is not known.
+pub fn summary<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Option<CallSummary>> {
+    if insn.is_helper_call() {
+        let Some(helper) = helper(env, insn.imm, Ops::ByTarget)? else { return Ok(None) };
+        let params = helper.args.iter().take_while(|arg| arg.ty.base != ArgBase::DontCare).count();
+        return Ok(Some(CallSummary {
+            params: u8::try_from(params).unwrap_or(5),
+            is_void: helper.ret.base == RetBase::Void,
+            fastcall: helper.allow_fastcall && is_inlined(env, insn.imm)?,
+        }));
+    }
+    let Target::Kfunc(number) = env.code.aux(index)?.target else { return Ok(None) };
+    let kfunc = env.kfuncs.at(number as usize)?;
+    Ok(kfunc.flags.map(|flags| CallSummary {
+        params: u8::try_from(kfunc.proto.params.len()).unwrap_or(u8::MAX),
+        is_void: kfunc.proto.returns.is_void(),
+        fastcall: flags.contains(KfuncFlags::FASTCALL),
+    }))
+}
+
+/// Whether the verifier or the JIT replaces calls of the helper by instructions
+/// (`verifier_inlines_helper_call`, `bpf_jit_inlines_helper_call`).
+fn is_inlined<O: Observer>(env: &Env<'_, O>, id: i32) -> Step<bool> {
+    if env.kernel.config("CONFIG_X86_64")?.is_none() {
+        // Other JITs inline helpers of their own choice.
+        return env.unsupported("inlined helpers of this architecture", "");
+    }
+    Ok(id == GET_SMP_PROCESSOR_ID && env.machine.jit && env.kernel.jit(JitFeature::PercpuInsn)?)
+}
