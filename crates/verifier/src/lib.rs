@@ -27,6 +27,7 @@ extern crate alloc;
 
 pub mod analysis;
 pub mod design;
+pub mod domain;
 pub mod env;
 pub mod errno;
 pub mod log;
@@ -34,7 +35,9 @@ pub mod mem;
 pub mod messages;
 pub mod options;
 pub mod outcome;
+mod prune;
 pub mod simulate;
+pub mod state;
 pub mod trace;
 
 pub use design::Dialect;

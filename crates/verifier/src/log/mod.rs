@@ -3,6 +3,7 @@
 
 mod buffer;
 mod kernel;
+pub mod state;
 
 pub use buffer::{BufferMode, LogBuffer};
 pub use kernel::KernelLog;

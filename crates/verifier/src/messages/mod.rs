@@ -145,6 +145,14 @@ areas! {
     attach::Attach,
     /// Stack depth and what comes after acceptance.
     finish::Finish,
+    /// Registers: reading, writing, contradictions.
+    registers::Registers,
+    /// Arithmetic on numbers and pointers.
+    arithmetic::Arithmetic,
+    /// Loads and stores.
+    memory::Memory,
+    /// Paths: jumps, loops, limits, calls and ends.
+    path::Path,
 }
 
 impl Message {

@@ -1,10 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The simulation: every path of the program with every value that a register can have.
 
+mod alu;
+mod call;
+mod exit;
+mod jump;
+mod memory;
+mod path;
+mod pointer;
+mod sim;
+mod speculation;
+mod step;
+mod wide;
+
+pub(crate) use sim::Sim;
+
 use crate::design::Design;
-use crate::env::Env;
+use crate::env::{Env, SubprogFlags, SubprogId};
+use crate::log::state::Touched;
+use crate::mem::List;
 use crate::outcome::Step;
-use crate::trace::Observer;
+use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
+use crate::state::{Callsite, Frame, Kind, RegState, State, Store};
+use crate::trace::{Event, Observer};
+use veristable_kernel::ProgType;
 
 /// Simulates the main program and the global functions that it calls.
 ///
@@ -12,5 +31,60 @@ use crate::trace::Observer;
 ///
 /// Why the program is refused, or why that cannot be said.
 pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
-    env.unsupported("simulation", D::NAME)
+    if env.prog.prog_type == ProgType::EXT {
+        return env.unsupported("program type", "EXT");
+    }
+    let memos = List::filled(&env.budget, env.code.insns.len(), sim::InsnMemo::default())?;
+    let mut checkpoints = Checkpoints::default();
+    checkpoints.prepare(&env.budget, env.code.insns.len())?;
+    let mut sim = Sim {
+        env,
+        store: Store::default(),
+        cur: State::placeholder(),
+        pending: List::new(),
+        checkpoints,
+        visits: Visits::default(),
+        liveness: StackLiveness::default(),
+        backtrack: Backtrack::default(),
+        memos,
+        insn: 0,
+        previous: -1,
+        last: -1,
+        id_gen: 0,
+        jumps: 0,
+        touched: Touched::default(),
+        in_history: false,
+        explore_alu_limits: false,
+    };
+    sim.pass(SubprogId::MAIN)?;
+    let called = |flags: SubprogFlags| {
+        flags.contains(SubprogFlags::IS_GLOBAL | SubprogFlags::CALLED)
+            || flags.contains(SubprogFlags::IS_EXCEPTION_CALLBACK)
+    };
+    if sim.env.subprogs.iter().any(|subprog| called(subprog.flags)) {
+        return sim.env.unsupported("global subprogram", "");
+    }
+    Ok(())
+}
+
+impl<O: Observer> Sim<'_, '_, O> {
+    /// One pass: a function with any arguments (`do_check_common`).
+    fn pass(&mut self, subprog: SubprogId) -> Step {
+        self.env.forget_source_line();
+        let mut frame = Frame::new(Callsite::Main, 0, subprog);
+        *frame.reg_mut(1)? = RegState::pointer(Kind::Ctx);
+        self.touched = Touched::ALL;
+        let start = self.env.subprog(subprog)?.start;
+        let id = self.store.add(&self.env.budget, frame)?;
+        self.cur = State::new(id, start, self.env.prog.sleepable);
+        self.insn = start;
+        self.forget_instance();
+        self.run_paths()?;
+        let last = core::mem::replace(&mut self.cur, State::placeholder());
+        last.release(&self.env.budget, &mut self.store)?;
+        self.visits = Visits::default();
+        self.checkpoints.clear(&self.env.budget, &mut self.store)?;
+        self.env.emit(Event::PassAccepted);
+        Ok(())
+    }
 }

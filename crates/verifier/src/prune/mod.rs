@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Not simulating twice what was simulated before (`is_state_visited`).
+
+mod backtrack;
+mod equal;
+mod precision;
+mod scc;
+mod stack_liveness;
+
+pub(crate) use backtrack::Backtrack;
+pub(crate) use scc::Visits;
+pub(crate) use stack_liveness::StackLiveness;
+
+use crate::env::InsnFlags;
+use crate::log::state::{StateNames, StateView, Touched};
+use crate::mem::{Arena, Budget, List};
+use crate::messages::Path;
+use crate::outcome::{Abort, Step};
+use crate::simulate::Sim;
+use crate::state::{
+    Access, Checkpoint, CheckpointId, FrameFlags, LinkedRegs, MAX_FRAMES, StateMarks, Store,
+};
+use crate::trace::{Event, Level, Observer};
+use equal::{Comparison, Exact, IdMap};
+
+/// Checkpoints in one bucket for programs without `CAP_BPF` (`BPF_COMPLEXITY_LIMIT_STATES`).
+const MAX_STATES: u32 = 64;
+/// After so many jumps the history is cut by a checkpoint.
+const LONG_HISTORY: usize = 40;
+
+/// Whether a state needs simulating.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Visit {
+    /// A checkpoint is known to be safe and covers it.
+    Known,
+    /// It does.
+    New,
+}
+
+/// The states set aside, in buckets by instruction and call.
+#[derive(Default)]
+pub(crate) struct Checkpoints {
+    arena: Arena<Checkpoint>,
+    /// The newest of each bucket.
+    buckets: List<Option<CheckpointId>>,
+    /// How many are in buckets, over all passes (`explored_states_size`).
+    explored: u32,
+    /// How many wait for their children (`free_list_size`).
+    retired: u32,
+    /// Jumps and instructions at the last checkpoint.
+    jumps: u32,
+    processed: u32,
+    ids: IdMap,
+}
+
+impl Checkpoints {
+    /// Buckets for a program of `len` slots.
+    pub(crate) fn prepare(&mut self, budget: &Budget, len: usize) -> Result<(), Abort> {
+        self.buckets = List::filled(budget, len, None)?;
+        Ok(())
+    }
+
+    pub(crate) fn at(&self, id: CheckpointId) -> Result<&Checkpoint, Abort> {
+        self.arena.at(id)
+    }
+
+    pub(crate) fn at_mut(&mut self, id: CheckpointId) -> Result<&mut Checkpoint, Abort> {
+        self.arena.at_mut(id)
+    }
+
+    fn first(&self, bucket: usize) -> Option<CheckpointId> {
+        self.buckets.get(bucket).copied().flatten()
+    }
+
+    /// Takes a checkpoint out of its bucket; `before` is the one that leads to it.
+    fn unlink(
+        &mut self,
+        bucket: usize,
+        before: Option<CheckpointId>,
+        id: CheckpointId,
+    ) -> Result<(), Abort> {
+        let next = self.at(id)?.next;
+        match before {
+            Some(before) => self.at_mut(before)?.next = next,
+            None => *self.buckets.at_mut(bucket)? = next,
+        }
+        Ok(())
+    }
+
+    /// Frees everything at the end of a pass; the figures stay.
+    pub(crate) fn clear(&mut self, budget: &Budget, store: &mut Store) -> Result<(), Abort> {
+        let Self { arena, buckets, .. } = self;
+        for bucket in buckets.iter_mut() {
+            *bucket = None;
+        }
+        let mut next = List::new();
+        for (id, _) in arena.iter() {
+            next.push(budget, id)?;
+        }
+        while let Some(id) = next.pop() {
+            if let Some(checkpoint) = arena.remove(id) {
+                checkpoint.state.release(budget, store)?;
+            }
+        }
+        next.release(budget);
+        Ok(())
+    }
+}
+
+impl Checkpoint {
+    /// What was found out of a frame.
+    pub(crate) fn marks_of(&self, frame: u8) -> crate::state::FrameMarks {
+        self.marks.get(usize::from(frame)).copied().unwrap_or_default()
+    }
+}
+
+/// What a checkpoint says of the current state.
+enum Match {
+    /// It covers it; the loop around it may not be explored yet.
+    Hit {
+        in_loop: bool,
+    },
+    Miss,
+    /// It is the same: the program goes round for ever.
+    InfiniteLoop,
+}
+
+impl<O: Observer> Sim<'_, '_, O> {
+    fn bucket_of(&self, insn: u32) -> Result<usize, Abort> {
+        let callsite = self.store.frame(self.cur.current()?)?.callsite.number();
+        Ok(((insn ^ callsite) % self.env.code.len().max(1)) as usize)
+    }
+
+    /// Compares the current state with the checkpoints at this instruction, and makes another if
+    /// that is worth while.
+    pub(crate) fn visit(&mut self, insn: u32) -> Step<Visit> {
+        let forced = self.env.prog.test_state_freq
+            || self.has_flag(insn, InsnFlags::FORCE_CHECKPOINT)?
+            || self.cur.history.len() > LONG_HISTORY;
+        let jumps = self.jumps.wrapping_sub(self.checkpoints.jumps);
+        let processed = self.env.stats.processed_insns.wrapping_sub(self.checkpoints.processed);
+        let mut add = forced || (jumps >= 2 && processed >= 8);
+        let bucket = self.bucket_of(insn)?;
+        self.clean_bucket(bucket, insn)?;
+        let mut states = 0;
+        let (mut before, mut next) = (None, self.checkpoints.first(bucket));
+        while let Some(id) = next {
+            self.env.tick()?;
+            states += 1;
+            let checkpoint = self.checkpoints.at(id)?;
+            next = checkpoint.next;
+            if checkpoint.state.insn != insn {
+                before = Some(id);
+                continue;
+            }
+            let open = checkpoint.state.branches > 0;
+            match self.compare(id, insn)? {
+                Match::Hit { in_loop } => {
+                    self.take_hit(id, insn, in_loop)?;
+                    return Ok(Visit::Known);
+                }
+                Match::InfiniteLoop => return self.refuse_infinite_loop(id, insn),
+                Match::Miss => {}
+            }
+            if open && !forced && jumps < 20 && processed < 100 {
+                add = false;
+            }
+            if self.is_useless(id, insn, add)? {
+                self.retire(bucket, before, id)?;
+            } else {
+                before = Some(id);
+            }
+        }
+        let most = &mut self.env.stats.max_states_per_insn;
+        *most = (*most).max(states);
+        let too_many = !self.env.privileges.bpf_capable && states > MAX_STATES;
+        if add && !too_many {
+            self.make_checkpoint(bucket, insn)?;
+        }
+        Ok(Visit::New)
+    }
+
+    /// Counts a miss; true if the checkpoint is not worth keeping.
+    fn is_useless(&mut self, id: CheckpointId, insn: u32, add: bool) -> Result<bool, Abort> {
+        let kept_long = self.has_flag(insn, InsnFlags::FORCE_CHECKPOINT)?;
+        let checkpoint = self.checkpoints.at_mut(id)?;
+        if add {
+            checkpoint.misses += 1;
+        }
+        let n = if kept_long && checkpoint.state.branches > 0 { 64 } else { 3 };
+        Ok(checkpoint.misses > checkpoint.hits.saturating_mul(n).saturating_add(n))
+    }
+
+    fn retire(&mut self, bucket: usize, before: Option<CheckpointId>, id: CheckpointId) -> Step {
+        self.checkpoints.unlink(bucket, before, id)?;
+        self.checkpoints.at_mut(id)?.retired = true;
+        self.checkpoints.retired += 1;
+        self.checkpoints.explored = self.checkpoints.explored.saturating_sub(1);
+        self.maybe_free(id)
+    }
+
+    /// Frees a retired checkpoint that nothing needs any more (`maybe_free_verifier_state`).
+    fn maybe_free(&mut self, id: CheckpointId) -> Step {
+        let checkpoint = self.checkpoints.at(id)?;
+        if !checkpoint.retired || checkpoint.state.branches != 0 || self.is_incomplete(id)? {
+            return Ok(());
+        }
+        if let Some(checkpoint) = self.checkpoints.arena.remove(id) {
+            checkpoint.state.release(&self.env.budget, &mut self.store)?;
+        }
+        self.checkpoints.retired = self.checkpoints.retired.saturating_sub(1);
+        Ok(())
+    }
+
+    /// A path ended: counts down the checkpoints that it came from, as far as it was the last
+    /// (`update_branch_counts`).
+    pub(crate) fn finish_branch(&mut self) -> Step {
+        self.cur.branches = self.cur.branches.saturating_sub(1);
+        if self.cur.branches > 0 {
+            return Ok(());
+        }
+        self.maybe_exit_loop(None)?;
+        let mut next = self.cur.parent;
+        while let Some(id) = next {
+            let state = &mut self.checkpoints.at_mut(id)?.state;
+            state.branches = state.branches.saturating_sub(1);
+            if state.branches > 0 {
+                return Ok(());
+            }
+            next = state.parent;
+            self.maybe_exit_loop(Some(id))?;
+            self.maybe_free(id)?;
+        }
+        Ok(())
+    }
+
+    /// `update_peak_states`
+    pub(crate) fn update_peak(&mut self) {
+        let Checkpoints { explored, retired, .. } = self.checkpoints;
+        let now = explored.saturating_add(retired).saturating_add(self.visits.back_edges);
+        let peak = &mut self.env.stats.peak_states;
+        *peak = (*peak).max(now);
+    }
+
+    /// Finds out what is dead in the checkpoints at this instruction whose paths are all explored
+    /// (`clean_live_states`).
+    fn clean_bucket(&mut self, bucket: usize, insn: u32) -> Step {
+        let mut next = self.checkpoints.first(bucket);
+        while let Some(id) = next {
+            let checkpoint = self.checkpoints.at(id)?;
+            next = checkpoint.next;
+            if checkpoint.state.branches > 0
+                || checkpoint.state.insn != insn
+                || checkpoint.cleaned
+                || !self.has_same_calls(id)?
+                || self.is_incomplete(id)?
+            {
+                continue;
+            }
+            self.clean(id)?;
+        }
+        Ok(())
+    }
+
+    /// Same calls as the current state (`same_callsites`).
+    fn has_same_calls(&self, id: CheckpointId) -> Result<bool, Abort> {
+        let old = &self.checkpoints.at(id)?.state;
+        if old.depth != self.cur.depth {
+            return Ok(false);
+        }
+        for (old, new) in old.frames().zip(self.cur.frames()) {
+            let (old, new) = (self.store.frame(old)?.callsite, self.store.frame(new)?.callsite);
+            if old.number() != new.number() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// `clean_verifier_state`
+    fn clean(&mut self, id: CheckpointId) -> Step {
+        // Taken out, so that the rest can be asked.
+        let mut state = crate::state::State::placeholder();
+        core::mem::swap(&mut state, &mut self.checkpoints.at_mut(id)?.state);
+        let result = self.dead_of(&state);
+        let checkpoint = self.checkpoints.at_mut(id)?;
+        checkpoint.state = state;
+        checkpoint.cleaned = true;
+        let dead = result?;
+        for (marks, (regs, slots)) in checkpoint.marks.iter_mut().zip(dead) {
+            marks.dead_regs |= regs;
+            marks.dead_slots |= slots;
+        }
+        Ok(())
+    }
+
+    /// Registers R0 to R9 and slots of each frame that are dead where a state is.
+    fn dead_of(&mut self, state: &crate::state::State) -> Step<[(u16, u64); MAX_FRAMES]> {
+        let mut dead = [(0, 0); MAX_FRAMES];
+        let at = self.stack_query(state)?;
+        for (number, dead) in (0..=state.depth).zip(&mut dead) {
+            let insn = state.insn_of_frame(&self.store, number)?;
+            let live = self.env.code.aux(insn)?.live_regs;
+            *dead = (!live & 0x3ff, self.dead_slots(&at, number)?);
+        }
+        Ok(dead)
+    }
+
+    /// What one checkpoint at this instruction says.
+    fn compare(&mut self, id: CheckpointId, insn: u32) -> Step<Match> {
+        let checkpoint = self.checkpoints.at(id)?;
+        if checkpoint.state.branches == 0 {
+            let in_loop = self.is_incomplete(id)?;
+            let exact = if in_loop { Exact::RangeWithin } else { Exact::No };
+            let equal = self.is_equal(id, exact)?;
+            return Ok(if equal { Match::Hit { in_loop } } else { Match::Miss });
+        }
+        let old = &checkpoint.state;
+        let (may_goto, unrolled) = (old.may_goto_depth, old.callback_unroll_depth);
+        let old_frame = self.store.frame(old.current()?)?;
+        let new_frame = self.store.frame(self.cur.current()?)?;
+        if old_frame.flags.contains(FrameFlags::IN_ASYNC_CALLBACK)
+            && old_frame.async_entries != new_frame.async_entries
+        {
+            return Ok(Match::Miss);
+        }
+        let flags = self.env.code.aux(insn)?.flags;
+        if flags.intersects(InsnFlags::ITER_NEXT | InsnFlags::CALLS_CALLBACK) {
+            return self.env.unsupported("loop", "iterator or callback");
+        }
+        let looping = self.may_be_looping(id)?
+            && self.is_equal(id, Exact::Yes)?
+            && may_goto == self.cur.may_goto_depth
+            && unrolled == self.cur.callback_unroll_depth;
+        Ok(if looping { Match::InfiniteLoop } else { Match::Miss })
+    }
+
+    /// A quick test before the thorough one (`states_maybe_looping`).
+    fn may_be_looping(&self, id: CheckpointId) -> Result<bool, Abort> {
+        let old = &self.checkpoints.at(id)?.state;
+        if old.depth != self.cur.depth {
+            return Ok(false);
+        }
+        let old = self.store.frame(old.current()?)?;
+        let new = self.store.frame(self.cur.current()?)?;
+        Ok(old.regs.iter().zip(&new.regs).all(|(old, new)| old.same_with_ids(new)))
+    }
+
+    fn is_equal(&mut self, id: CheckpointId, exact: Exact) -> Result<bool, Abort> {
+        let Self { env, store, cur, checkpoints, id_gen, explore_alu_limits, .. } = self;
+        let Checkpoints { arena, ids, .. } = checkpoints;
+        let checkpoint = arena.at(id)?;
+        ids.reset(*id_gen);
+        let mut comparison = Comparison {
+            store,
+            budget: &env.budget,
+            aux: &env.code.aux,
+            ids,
+            exact,
+            all_precise: !env.privileges.bpf_capable,
+            allow_uninit_stack: env.privileges.allow_uninit_stack,
+            strict_numbers: *explore_alu_limits,
+        };
+        comparison.states(&checkpoint.state, &checkpoint.marks, cur)
+    }
+
+    /// A checkpoint covers the current state: what matters there matters here.
+    fn take_hit(&mut self, id: CheckpointId, insn: u32, in_loop: bool) -> Step {
+        self.checkpoints.at_mut(id)?.hits += 1;
+        if self.has_flag(insn, InsnFlags::JMP_POINT)? {
+            self.note_history(Access::default(), LinkedRegs::default())?;
+        }
+        self.propagate_precision(id, None, &mut false)?;
+        if in_loop {
+            self.add_back_edge(id, insn)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_infinite_loop(&mut self, id: CheckpointId, insn: u32) -> Step<Visit> {
+        self.env.source_line(insn, &"; ");
+        self.env.say(Path::InfiniteLoop { insn })?;
+        if self.env.wants(Level::Messages) {
+            let frame = self.cur.depth;
+            self.print_frame("cur state:", frame);
+            let Self { env, store, checkpoints, .. } = self;
+            let checkpoint = checkpoints.at(id)?;
+            let state = StateView {
+                store,
+                state: &checkpoint.state,
+                frame,
+                marks: checkpoint.marks_of(frame),
+                all_precise: !env.privileges.bpf_capable,
+                touched: Touched::ALL,
+                names: StateNames { request: env.request, used_maps: &env.used_maps },
+            };
+            env.observer.event(Event::State { heading: "old state:", state: &state, all: true });
+        }
+        Err(crate::Errno::EINVAL.into())
+    }
+
+    /// Sets the current state aside; it goes on as the child of its copy.
+    fn make_checkpoint(&mut self, bucket: usize, insn: u32) -> Step {
+        self.env.stats.total_states += 1;
+        self.checkpoints.explored += 1;
+        self.update_peak();
+        self.checkpoints.jumps = self.jumps;
+        self.checkpoints.processed = self.env.stats.processed_insns;
+        let state = self.cur.share(&self.env.budget, &mut self.store)?;
+        let dfs_depth = state.dfs_depth;
+        let checkpoint = Checkpoint {
+            state,
+            marks: StateMarks::default(),
+            next: self.checkpoints.first(bucket),
+            misses: 0,
+            hits: 0,
+            retired: false,
+            cleaned: false,
+        };
+        let id = self.checkpoints.arena.insert(&self.env.budget, checkpoint)?;
+        self.maybe_enter_loop(id)?;
+        self.cur.parent = Some(id);
+        self.cur.first_insn = insn;
+        self.cur.dfs_depth = dfs_depth + 1;
+        self.cur.history.clear();
+        *self.checkpoints.buckets.at_mut(bucket)? = Some(id);
+        Ok(())
+    }
+}

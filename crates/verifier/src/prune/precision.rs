@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Precision: where the value of a number matters, everything that it was computed from matters
+//! too, back to where it came from (`__mark_chain_precision`).
+//!
+//! Marks are set only on checkpoints. The current state needs none, since a checkpoint forgets
+//! those that it would inherit.
+
+use super::backtrack::{ARGS, Found, RegList, SlotList};
+use crate::log::state::{StateNames, StateView, Touched};
+use crate::mem::Text;
+use crate::outcome::{Abort, Step};
+use crate::simulate::Sim;
+use crate::state::{Callsite, CheckpointId, HistoryEntry, RegState, State};
+use crate::trace::{Event, Level, Observer};
+use veristable_isa::Reg;
+
+/// A state on the way back: where it began, or a checkpoint.
+#[derive(Clone, Copy)]
+enum Here<'e> {
+    /// The current state.
+    Current,
+    /// A state kept with a back-edge.
+    Kept(&'e State),
+    /// A checkpoint.
+    Checkpoint(CheckpointId),
+}
+
+impl<O: Observer> Sim<'_, '_, O> {
+    /// The number in this register of the current state matters (`mark_chain_precision`).
+    pub(crate) fn mark_precise(&mut self, reg: Reg) -> Step {
+        if !self.env.privileges.bpf_capable {
+            return Ok(());
+        }
+        if !self.reg(reg)?.is_scalar() {
+            return self.bug(format_args!("backtracking misuse"));
+        }
+        self.backtrack.frame = self.cur.depth;
+        self.backtrack.set_reg(self.cur.depth, reg.number());
+        self.go_back(Here::Current, &mut false)
+    }
+
+    /// What matters in a checkpoint matters in a state that was found equal to it, too: in the
+    /// current one, or in one kept with a back-edge (`propagate_precision`).
+    pub(crate) fn propagate_precision(
+        &mut self,
+        equal: CheckpointId,
+        kept: Option<&State>,
+        changed: &mut bool,
+    ) -> Step {
+        let all = !self.env.privileges.bpf_capable;
+        let depth = self.checkpoints.at(equal)?.state.depth;
+        for number in (0..=depth).rev() {
+            let checkpoint = self.checkpoints.at(equal)?;
+            let marks = checkpoint.marks_of(number);
+            let id = checkpoint.state.frame(number)?;
+            let (mut regs, mut slots) = (0u16, 0u64);
+            for (index, reg) in self.store.frame(id)?.regs.iter().take(10).enumerate() {
+                let precise = all || marks.is_precise_reg(index);
+                if reg.is_scalar() && precise && !marks.is_dead_reg(index) {
+                    regs |= 1 << index;
+                }
+            }
+            for (index, slot) in self.store.slots(id)?.iter().take(64).enumerate() {
+                let precise = all || marks.is_precise_slot(index);
+                if slot.is_scalar_spill() && precise && !marks.is_dead_slot(index) {
+                    slots |= 1 << index;
+                }
+            }
+            self.backtrack.add(number, regs, slots);
+            self.log_propagation(number, regs, slots);
+        }
+        if all {
+            return Ok(());
+        }
+        let start = kept.map_or(Here::Current, Here::Kept);
+        self.backtrack.frame = self.state_at(start)?.depth;
+        self.go_back(start, changed)
+    }
+
+    fn log_propagation(&mut self, frame: u8, regs: u16, slots: u64) {
+        if regs == 0 && slots == 0 {
+            return;
+        }
+        if self.env.wants(Level::Full) {
+            let mut heading = Some(frame);
+            let names = (0..10u8).filter(|reg| regs & 1 << reg != 0);
+            for reg in names {
+                self.log_propagated(&mut heading, format_args!("r{reg}"));
+            }
+            for slot in (0..64i32).filter(|slot| slots & 1 << slot != 0) {
+                self.log_propagated(&mut heading, format_args!("fp{}", -8 * (slot + 1)));
+            }
+        }
+        // The kernel ends the line even where it printed none.
+        if self.env.wants(Level::Messages) {
+            self.env.emit(Event::Text(&"\n"));
+        }
+    }
+
+    fn log_propagated(&mut self, heading: &mut Option<u8>, name: core::fmt::Arguments<'_>) {
+        match heading.take() {
+            Some(frame) => {
+                self.env.emit(Event::Text(&format_args!("frame {frame}: propagating {name}")));
+            }
+            None => self.env.emit(Event::Text(&format_args!(",{name}"))),
+        }
+    }
+
+    fn state_at<'s>(&'s self, here: Here<'s>) -> Result<&'s State, Abort> {
+        Ok(match here {
+            Here::Current => &self.cur,
+            Here::Kept(state) => state,
+            Here::Checkpoint(id) => &self.checkpoints.at(id)?.state,
+        })
+    }
+
+    /// Walks back from a state through its history and its parents until the origin of all that
+    /// is sought was found.
+    fn go_back(&mut self, start: Here<'_>, changed: &mut bool) -> Step {
+        if self.backtrack.is_empty() {
+            return Ok(());
+        }
+        let mut here = start;
+        let state = self.state_at(here)?;
+        let (mut first, mut last) = (i64::from(state.first_insn), i64::from(state.insn));
+        let mut after = -1;
+        let mut skip_first = true;
+        loop {
+            if self.env.wants(Level::Full) {
+                let frame = self.backtrack.frame;
+                self.env.emit(Event::Text(&format_args!(
+                    "mark_precise: frame{frame}: last_idx {last} first_idx {first} subseq_idx \
+                     {after} \n"
+                )));
+            }
+            if last < 0 {
+                return self.reach_entry(here, changed);
+            }
+            match self.walk_state(here, last, &mut after, &mut skip_first)? {
+                Found::All => return Ok(()),
+                Found::GaveUp => return self.give_up(start),
+                Found::More => {}
+            }
+            let Some(parent) = self.state_at(here)?.parent else { break };
+            self.mark_parent(parent, changed)?;
+            if self.backtrack.is_empty() {
+                return Ok(());
+            }
+            after = first;
+            here = Here::Checkpoint(parent);
+            let state = self.state_at(here)?;
+            (first, last) = (i64::from(state.first_insn), i64::from(state.last_insn));
+        }
+        // Something was missed, such as an access to the stack by another register.
+        self.give_up(start)
+    }
+
+    fn give_up(&mut self, start: Here<'_>) -> Step {
+        self.backtrack.clear();
+        match start {
+            Here::Kept(state) => self.force_precise(Some(state)),
+            _ => self.force_precise(None),
+        }
+    }
+
+    /// The entry of a global function: its arguments may be anything, and matter.
+    fn reach_entry(&mut self, here: Here<'_>, changed: &mut bool) -> Step {
+        let (regs, slots) = self.backtrack.at(self.backtrack.frame);
+        let state = self.state_at(here)?;
+        let frame = self.store.frame(state.frame(0)?)?;
+        let is_entry = state.depth == 0
+            && frame.subprog.0 > 0
+            && frame.callsite.number() == Callsite::Main.number()
+            && slots == 0
+            && regs & !ARGS == 0;
+        if !is_entry {
+            let subprog = frame.subprog.0;
+            return self.bug(format_args!(
+                "backtracking func entry subprog {subprog} reg_mask {regs:x} stack_mask {slots:x}"
+            ));
+        }
+        let scalars = mask_of(&frame.regs, RegState::is_scalar) & regs;
+        self.backtrack.clear();
+        if let Here::Checkpoint(id) = here
+            && let Some(marks) = self.checkpoints.at_mut(id)?.marks.first_mut()
+        {
+            marks.precise_regs |= scalars;
+        }
+        *changed |= scalars != 0;
+        Ok(())
+    }
+
+    /// One state, from its last instruction to its first.
+    fn walk_state(
+        &mut self,
+        here: Here<'_>,
+        last: i64,
+        after: &mut i64,
+        skip_first: &mut bool,
+    ) -> Step<Found> {
+        let mut history = self.state_at(here)?.history.len();
+        let mut insn = last;
+        loop {
+            if !core::mem::take(skip_first) {
+                self.env.tick()?;
+                let entry = self.entry_at(here, history, insn)?;
+                let index = u32::try_from(insn).map_err(|_| Abort::Internal("history"))?;
+                if self.back_over(index, *after, entry)? == Found::GaveUp {
+                    return Ok(Found::GaveUp);
+                }
+            }
+            if self.backtrack.is_empty() {
+                return Ok(Found::All);
+            }
+            *after = insn;
+            let Some(previous) = self.previous_insn(here, insn, &mut history)? else {
+                return Ok(Found::More);
+            };
+            insn = previous;
+            if insn < 0 || insn >= i64::from(self.env.code.len()) {
+                return self.bug(format_args!("backtracking idx {insn}"));
+            }
+        }
+    }
+
+    /// The history entry of an instruction, if it is the last of the first `len`.
+    fn entry_at(
+        &self,
+        here: Here<'_>,
+        len: usize,
+        insn: i64,
+    ) -> Result<Option<HistoryEntry>, Abort> {
+        let history = &self.state_at(here)?.history;
+        let last = len.checked_sub(1).and_then(|last| history.get(last));
+        Ok(last.copied().filter(|entry| i64::from(entry.insn) == insn))
+    }
+
+    /// What was simulated before an instruction; none before the state's first
+    /// (`get_prev_insn_idx`).
+    fn previous_insn(
+        &self,
+        here: Here<'_>,
+        insn: i64,
+        history: &mut usize,
+    ) -> Result<Option<i64>, Abort> {
+        let state = self.state_at(here)?;
+        if insn == i64::from(state.first_insn) {
+            let only = |entry: &HistoryEntry| i64::from(entry.insn) == insn;
+            if *history == 0 || (*history == 1 && state.history.first().is_some_and(only)) {
+                return Ok(None);
+            }
+        }
+        if let Some(entry) = self.entry_at(here, *history, insn)? {
+            *history -= 1;
+            return Ok(Some(i64::from(entry.previous)));
+        }
+        Ok(Some(insn - 1))
+    }
+
+    /// Marks what is sought in a checkpoint. What is marked already, or no number there, is not
+    /// sought further.
+    fn mark_parent(&mut self, parent: CheckpointId, changed: &mut bool) -> Step {
+        for number in (0..=self.backtrack.frame).rev() {
+            let (regs, slots) = self.backtrack.at(number);
+            let checkpoint = self.checkpoints.at_mut(parent)?;
+            let id = checkpoint.state.frame(number)?;
+            let frame = self.store.frame(id)?;
+            let stack = self.store.slots(id)?;
+            let count = u32::try_from(stack.len()).unwrap_or(64);
+            if slots.checked_shr(count).unwrap_or(0) != 0 {
+                let slot = (slots >> count).trailing_zeros() + count;
+                return self.bug(format_args!(
+                    "stack slot {slot}, total slots {count} (i >= func->allocated_stack / \
+                     BPF_REG_SIZE)"
+                ));
+            }
+            let Some(marks) = checkpoint.marks.get_mut(usize::from(number)) else { continue };
+            let scalar_regs = mask_of(&frame.regs, RegState::is_scalar) & !marks.dead_regs;
+            let scalar_slots = stack.iter().take(64).enumerate().fold(0u64, |mask, (i, slot)| {
+                if slot.is_scalar_spill() { mask | 1 << i } else { mask }
+            }) & !marks.dead_slots;
+            let regs = regs & scalar_regs & !marks.precise_regs;
+            let slots = slots & scalar_slots & !marks.precise_slots;
+            marks.precise_regs |= regs;
+            marks.precise_slots |= slots;
+            *changed |= regs != 0 || slots != 0;
+            self.backtrack.set(number, regs, slots);
+            if self.env.wants(Level::Full) {
+                self.log_parent(parent, number, regs, slots)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log_parent(&mut self, parent: CheckpointId, frame: u8, regs: u16, slots: u64) -> Step {
+        let heading = Text::format(format_args!(
+            "mark_precise: frame{frame}: parent state regs={} stack={}: ",
+            RegList(regs),
+            SlotList(slots)
+        ));
+        let Self { env, store, checkpoints, .. } = self;
+        let checkpoint = checkpoints.at(parent)?;
+        let state = StateView {
+            store,
+            state: &checkpoint.state,
+            frame,
+            marks: checkpoint.marks_of(frame),
+            all_precise: false,
+            touched: Touched::ALL,
+            names: StateNames { request: env.request, used_maps: &env.used_maps },
+        };
+        let heading = heading.as_str();
+        env.observer.event(Event::State { heading, state: &state, all: true });
+        Ok(())
+    }
+
+    /// All numbers on the way to a state matter (`mark_all_scalars_precise`).
+    pub(crate) fn force_precise(&mut self, kept: Option<&State>) -> Step {
+        let start = kept.unwrap_or(&self.cur);
+        let (depth, mut next) = (start.depth, start.parent);
+        let logged = self.env.wants(Level::Full);
+        if logged {
+            self.env.emit(Event::Text(&format_args!(
+                "mark_precise: frame{depth}: falling back to forcing all scalars precise\n"
+            )));
+        }
+        while let Some(id) = next {
+            let state = &self.checkpoints.at(id)?.state;
+            let depth = state.depth;
+            next = state.parent;
+            for number in 0..=depth {
+                let checkpoint = self.checkpoints.at_mut(id)?;
+                let frame = checkpoint.state.frame(number)?;
+                let regs = mask_of(&self.store.frame(frame)?.regs, RegState::is_scalar) & 0x3ff;
+                let slots = self.store.slots(frame)?;
+                let slots = slots.iter().take(64).enumerate().fold(0u64, |mask, (i, slot)| {
+                    if slot.is_scalar_spill() { mask | 1 << i } else { mask }
+                });
+                let Some(marks) = checkpoint.marks.get_mut(usize::from(number)) else { continue };
+                let regs = regs & !marks.precise_regs & !marks.dead_regs;
+                let slots = slots & !marks.precise_slots & !marks.dead_slots;
+                marks.precise_regs |= regs;
+                marks.precise_slots |= slots;
+                if logged {
+                    self.log_forced(number, regs, slots);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn log_forced(&mut self, frame: u8, regs: u16, slots: u64) {
+        for reg in (0..10u8).filter(|reg| regs & 1 << reg != 0) {
+            self.env.emit(Event::Text(&format_args!(
+                "force_precise: frame{frame}: forcing r{reg} to be precise\n"
+            )));
+        }
+        for slot in (0..64i32).filter(|slot| slots & 1 << slot != 0) {
+            self.env.emit(Event::Text(&format_args!(
+                "force_precise: frame{frame}: forcing fp{} to be precise\n",
+                -8 * (slot + 1)
+            )));
+        }
+    }
+}
+
+/// One bit for each register for which `is` holds.
+fn mask_of(regs: &[RegState], is: impl Fn(&RegState) -> bool) -> u16 {
+    regs.iter().enumerate().fold(0, |mask, (i, reg)| if is(reg) { mask | 1 << i } else { mask })
+}

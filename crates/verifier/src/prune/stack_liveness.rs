@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Which stack slots are read later, as 6.18 finds out: recorded while paths are simulated, per
+//! call chain and instruction, and propagated backwards when a path ends
+//! (`kernel/bpf/liveness.c`).
+
+use crate::env::InsnFlags;
+use crate::mem::{Budget, List};
+use crate::outcome::{Abort, Step};
+use crate::simulate::Sim;
+use crate::state::{MAX_FRAMES, State};
+use crate::trace::{Event, Level, Observer};
+use core::fmt;
+use veristable_isa::successors;
+
+/// What is known of one instruction for one frame's stack: one bit per slot (`struct
+/// per_frame_masks`).
+#[derive(Clone, Copy, Default, Debug)]
+struct Masks {
+    may_read: u64,
+    must_write: u64,
+    /// Written by it and whatever follows.
+    must_write_acc: u64,
+    /// Read by it or whatever follows.
+    live_before: u64,
+}
+
+/// The calls that lead to a function, and where the functions start (`struct callchain`).
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    /// The call of each frame but the last; the start of the last one's function.
+    callsites: [u32; MAX_FRAMES],
+    starts: [u32; MAX_FRAMES],
+    depth: u8,
+}
+
+impl Chain {
+    /// Of a state, down to a frame.
+    fn of<O: Observer>(sim: &Sim<'_, '_, O>, state: &State, depth: u8) -> Result<Self, Abort> {
+        let mut chain = Self { callsites: [0; MAX_FRAMES], starts: [0; MAX_FRAMES], depth };
+        for number in 0..=depth {
+            let at = usize::from(number);
+            let subprog = sim.store.frame(state.frame(number)?)?.subprog;
+            let start = sim.env.subprog(subprog)?.start;
+            let callsite = match number {
+                _ if number == depth => start,
+                _ => state.insn_of_frame(&sim.store, number)?,
+            };
+            if let (Some(s), Some(c)) = (chain.starts.get_mut(at), chain.callsites.get_mut(at)) {
+                (*s, *c) = (start, callsite);
+            }
+        }
+        Ok(chain)
+    }
+
+    fn calls(&self) -> &[u32] {
+        self.callsites.get(..=usize::from(self.depth)).unwrap_or(&[])
+    }
+
+    fn same_as(&self, other: &Self) -> bool {
+        self.depth == other.depth && self.calls() == other.calls()
+    }
+
+    fn start(&self) -> u32 {
+        self.starts.get(usize::from(self.depth)).copied().unwrap_or(0)
+    }
+
+    fn callsite(&self, frame: u8) -> u32 {
+        self.callsites.get(usize::from(frame)).copied().unwrap_or(0)
+    }
+
+    /// The caller's chain.
+    fn outer(mut self) -> Self {
+        let at = usize::from(self.depth);
+        for row in [&mut self.callsites, &mut self.starts] {
+            if let Some(place) = row.get_mut(at) {
+                *place = 0;
+            }
+        }
+        self.depth = self.depth.saturating_sub(1);
+        let (at, start) = (usize::from(self.depth), self.start());
+        if let Some(place) = self.callsites.get_mut(at) {
+            *place = start;
+        }
+        self
+    }
+
+    fn bucket(&self) -> usize {
+        let hash = self
+            .calls()
+            .iter()
+            .fold(0u32, |hash, call| (hash ^ call).wrapping_mul(0x9e37_79b1).rotate_left(13));
+        hash as usize % StackLiveness::BUCKETS
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sep = "(";
+        for call in self.calls() {
+            // The kernel prints them as signed numbers.
+            write!(f, "{sep}{}", call.cast_signed())?;
+            sep = ",";
+        }
+        f.write_str(")")
+    }
+}
+
+/// What is recorded of a function when it is reached by one chain of calls (`struct
+/// func_instance`).
+#[derive(Debug)]
+struct Instance {
+    chain: Chain,
+    /// Slots of its function.
+    len: u32,
+    /// Something new must be propagated.
+    updated: bool,
+    /// A set of certain writes became smaller.
+    must_write_dropped: bool,
+    /// One row of masks for each frame on the chain, once it is needed.
+    frames: [Option<List<Masks>>; MAX_FRAMES],
+    /// Instructions whose certain writes are known, one bit each.
+    must_write_set: List<bool>,
+    next: Option<u32>,
+}
+
+impl Instance {
+    fn masks(&self, frame: u8, insn: u32) -> Option<&Masks> {
+        let index = insn.checked_sub(self.chain.start())?;
+        self.frames.get(usize::from(frame))?.as_ref()?.get(index as usize)
+    }
+
+    fn has_frame(&self, frame: u8) -> bool {
+        self.frames.get(usize::from(frame)).is_some_and(Option::is_some)
+    }
+
+    fn masks_mut(&mut self, budget: &Budget, frame: u8, insn: u32) -> Result<&mut Masks, Abort> {
+        const OUT: Abort = Abort::Internal("no liveness masks");
+        let index = insn.checked_sub(self.chain.start()).ok_or(OUT)?;
+        let place = self.frames.get_mut(usize::from(frame)).ok_or(OUT)?;
+        if place.is_none() {
+            *place = Some(List::filled(budget, self.len as usize, Masks::default())?);
+        }
+        place.as_mut().and_then(|row| row.get_mut(index as usize)).ok_or(OUT)
+    }
+
+    fn add_read(&mut self, budget: &Budget, frame: u8, insn: u32, mask: u64) -> Result<(), Abort> {
+        let masks = self.masks_mut(budget, frame, insn)?;
+        let may_read = masks.may_read | mask;
+        let news = may_read != masks.may_read && may_read & !masks.live_before != 0;
+        masks.may_read = may_read;
+        self.updated |= news;
+        Ok(())
+    }
+
+    /// Takes the certain writes of one simulation of an instruction over. The kernel keeps the
+    /// old mask in 32 bits, so slots from 32 on are not kept when others change.
+    fn commit(&mut self, budget: &Budget, insn: u32, writes: &[u64; MAX_FRAMES]) -> Step {
+        let index = insn.saturating_sub(self.chain.start()) as usize;
+        let known = *self.must_write_set.at(index)?;
+        for (frame, mut mask) in (0..=self.chain.depth).zip(writes.iter().copied()) {
+            if mask == 0 && !known {
+                continue;
+            }
+            let masks = self.masks_mut(budget, frame, insn)?;
+            let old = masks.must_write & u64::from(u32::MAX);
+            if known {
+                mask &= old;
+            }
+            let changed = old != mask;
+            if changed {
+                masks.must_write = mask;
+            }
+            self.updated |= changed;
+            self.must_write_dropped |= old & !mask != 0;
+        }
+        *self.must_write_set.at_mut(index)? = true;
+        Ok(())
+    }
+}
+
+/// All that was recorded (`struct bpf_liveness`).
+#[derive(Debug)]
+pub(crate) struct StackLiveness {
+    instances: List<Instance>,
+    buckets: [Option<u32>; Self::BUCKETS],
+    /// The instance of the current state.
+    current: Option<u32>,
+    /// Certain writes of the current instruction.
+    writes: [u64; MAX_FRAMES],
+    write_insn: u32,
+}
+
+impl Default for StackLiveness {
+    fn default() -> Self {
+        Self {
+            instances: List::new(),
+            buckets: [None; Self::BUCKETS],
+            current: None,
+            writes: [0; MAX_FRAMES],
+            write_insn: 0,
+        }
+    }
+}
+
+impl StackLiveness {
+    const BUCKETS: usize = 256;
+
+    fn find(&self, chain: &Chain) -> Option<u32> {
+        let mut next = self.buckets.get(chain.bucket()).copied().flatten();
+        while let Some(index) = next {
+            let instance = self.instances.get(index as usize)?;
+            if instance.chain.same_as(chain) {
+                return Some(index);
+            }
+            next = instance.next;
+        }
+        None
+    }
+
+    fn add(&mut self, budget: &Budget, chain: Chain, len: u32) -> Result<u32, Abort> {
+        let index = u32::try_from(self.instances.len()).map_err(|_| Abort::OutOfMemory)?;
+        let bucket = self.buckets.get_mut(chain.bucket()).ok_or(Abort::Internal("no bucket"))?;
+        let next = bucket.replace(index);
+        self.instances.push(
+            budget,
+            Instance {
+                chain,
+                len,
+                updated: false,
+                must_write_dropped: false,
+                frames: [const { None }; MAX_FRAMES],
+                must_write_set: List::filled(budget, len as usize, false)?,
+                next,
+            },
+        )?;
+        Ok(index)
+    }
+
+    fn at_mut(&mut self, index: u32) -> Result<&mut Instance, Abort> {
+        self.instances.at_mut(index as usize)
+    }
+
+    fn at(&self, index: u32) -> Result<&Instance, Abort> {
+        self.instances.at(index as usize)
+    }
+}
+
+/// Slots -8, -16, … of a mask, as the log lists them (`bpf_fmt_stack_mask`).
+#[derive(Clone, Copy)]
+pub(crate) struct SlotList(pub(crate) u64);
+
+impl fmt::Display for SlotList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sep = "";
+        for slot in (0..64i32).filter(|slot| self.0 & 1 << slot != 0) {
+            write!(f, "{sep}{}", -8 * (slot + 1))?;
+            sep = ",";
+        }
+        Ok(())
+    }
+}
+
+impl<O: Observer> Sim<'_, '_, O> {
+    fn instance(&mut self, chain: Chain) -> Result<u32, Abort> {
+        if let Some(index) = self.liveness.find(&chain) {
+            return Ok(index);
+        }
+        let subprog = self.env.subprog(self.env.subprog_of(chain.start()))?;
+        let len = subprog.end.saturating_sub(subprog.start);
+        self.liveness.add(&self.env.budget, chain, len)
+    }
+
+    fn current_instance(&mut self) -> Result<u32, Abort> {
+        if let Some(index) = self.liveness.current {
+            return Ok(index);
+        }
+        let chain = Chain::of(self, &self.cur, self.cur.depth)?;
+        let index = self.instance(chain)?;
+        self.liveness.current = Some(index);
+        Ok(index)
+    }
+
+    /// Another function is current now (`bpf_reset_live_stack_callchain`).
+    pub(crate) fn forget_instance(&mut self) {
+        self.liveness.current = None;
+    }
+
+    /// The current instruction may read these slots.
+    pub(crate) fn mark_stack_read(&mut self, frame: u8, mask: u64) -> Step {
+        let (index, insn) = (self.current_instance()?, self.insn);
+        let Self { env, liveness, .. } = self;
+        liveness.at_mut(index)?.add_read(&env.budget, frame, insn, mask)?;
+        Ok(())
+    }
+
+    /// The current instruction certainly writes these slots, if it goes on.
+    pub(crate) fn mark_stack_write(&mut self, frame: u8, mask: u64) {
+        if let Some(writes) = self.liveness.writes.get_mut(usize::from(frame)) {
+            *writes |= mask;
+        }
+    }
+
+    /// An instruction begins (`bpf_reset_stack_write_marks`).
+    pub(crate) fn begin_stack_writes(&mut self) -> Step {
+        self.current_instance()?;
+        self.liveness.write_insn = self.insn;
+        self.liveness.writes = [0; MAX_FRAMES];
+        Ok(())
+    }
+
+    /// An instruction went on (`bpf_commit_stack_write_marks`). A call or return has changed the
+    /// instance and records nothing.
+    pub(crate) fn commit_stack_writes(&mut self) -> Step {
+        let Some(index) = self.liveness.current else { return Ok(()) };
+        let Self { env, liveness, .. } = self;
+        let (insn, writes) = (liveness.write_insn, liveness.writes);
+        liveness.at_mut(index)?.commit(&env.budget, insn, &writes)?;
+        liveness.write_insn = 0;
+        Ok(())
+    }
+
+    /// Propagates what is new, from the innermost function outwards (`bpf_update_live_stack`).
+    pub(crate) fn update_live_stack(&mut self) -> Step {
+        self.forget_instance();
+        for depth in (0..=self.cur.depth).rev() {
+            let chain = Chain::of(self, &self.cur, depth)?;
+            let index = self.instance(chain)?;
+            if self.liveness.at(index)?.updated {
+                self.update_instance(index)?;
+                let instance = self.liveness.at_mut(index)?;
+                instance.updated = false;
+                instance.must_write_dropped = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// `update_instance`: repeats until nothing changes.
+    fn update_instance(&mut self, index: u32) -> Step {
+        let instance = self.liveness.at_mut(index)?;
+        let chain = instance.chain;
+        if instance.must_write_dropped {
+            for masks in instance.frames.iter_mut().flatten().flat_map(|row| row.iter_mut()) {
+                masks.must_write_acc = 0;
+            }
+        }
+        let subprog = self.env.subprog_of(chain.start());
+        let (from, to) = self.env.subprog(subprog)?.postorder;
+        let mut rounds = 0u32;
+        loop {
+            rounds += 1;
+            let mut changed = false;
+            for frame in 0..=chain.depth {
+                if !self.liveness.at(index)?.has_frame(frame) {
+                    continue;
+                }
+                for place in from..to {
+                    self.env.tick()?;
+                    let insn = *self.env.code.postorder.at(place as usize)?;
+                    changed |= self.update_insn(index, frame, insn)?;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        if self.env.wants(Level::Full) {
+            self.env.emit(Event::Text(&format_args!(
+                "{chain} live stack update done in {rounds} iterations\n"
+            )));
+        }
+        if chain.depth > 0 { self.propagate_to_caller(index) } else { Ok(()) }
+    }
+
+    /// `update_insn`
+    fn update_insn(&mut self, index: u32, frame: u8, insn: u32) -> Step<bool> {
+        let instance = self.liveness.at(index)?;
+        let mut after = 0;
+        let mut written = u64::MAX;
+        let mut any = false;
+        for next in successors(&self.env.code.insns, insn as usize) {
+            any = true;
+            let next = u32::try_from(next).unwrap_or(u32::MAX);
+            let masks = instance.masks(frame, next).copied().unwrap_or_default();
+            after |= masks.live_before;
+            written &= masks.must_write_acc;
+        }
+        let (true, Some(old)) = (any, instance.masks(frame, insn).copied()) else {
+            return Ok(false);
+        };
+        written |= old.must_write;
+        let live = (after & !old.must_write) | old.may_read;
+        let chain = instance.chain;
+        if self.env.wants(Level::Full)
+            && (old.may_read != 0
+                || old.must_write != 0
+                || insn == chain.start()
+                || self.has_flag(insn, InsnFlags::PRUNE_POINT)?)
+        {
+            self.log_change(&chain, "live", frame, insn, old.live_before, live);
+            self.log_change(&chain, "written", frame, insn, old.must_write_acc, written);
+        }
+        let Self { env, liveness, .. } = self;
+        let masks = liveness.at_mut(index)?.masks_mut(&env.budget, frame, insn)?;
+        (masks.live_before, masks.must_write_acc) = (live, written);
+        Ok(live != old.live_before || written != old.must_write_acc)
+    }
+
+    fn log_change(&mut self, chain: &Chain, what: &str, frame: u8, insn: u32, old: u64, new: u64) {
+        let (gained, lost) = (new & !old, old & !new);
+        if gained | lost == 0 {
+            return;
+        }
+        self.env.emit(Event::Text(&format_args!("{chain} frame {frame} insn {insn} ")));
+        if gained != 0 {
+            self.env.emit(Event::Text(&format_args!("+{what} {} ", SlotList(gained))));
+        }
+        if lost != 0 {
+            self.env.emit(Event::Text(&format_args!("-{what} {}", SlotList(lost))));
+        }
+        self.env.emit(Event::Text(&"\n"));
+    }
+
+    /// What a function does to its callers' stacks counts for the call
+    /// (`propagate_to_outer_instance`).
+    fn propagate_to_caller(&mut self, index: u32) -> Step {
+        let chain = self.liveness.at(index)?.chain;
+        let outer_chain = chain.outer();
+        let outer = self.instance(outer_chain)?;
+        let call = chain.callsite(chain.depth.saturating_sub(1));
+        let mut writes = [0; MAX_FRAMES];
+        for (frame, writes) in (0..chain.depth).zip(&mut writes) {
+            let Some(masks) = self.liveness.at(index)?.masks(frame, chain.start()).copied() else {
+                continue;
+            };
+            *writes = masks.must_write_acc;
+            let Self { env, liveness, .. } = self;
+            liveness.at_mut(outer)?.add_read(&env.budget, frame, call, masks.live_before)?;
+        }
+        let Self { env, liveness, .. } = self;
+        liveness.at_mut(outer)?.commit(&env.budget, call, &writes)
+    }
+
+    /// Slots of a state's frame that no instruction reads later (`bpf_stack_slot_alive`), as a
+    /// mask.
+    pub(crate) fn dead_slots(&mut self, state: &StateAt, frame: u8) -> Step<u64> {
+        let mut alive = 0;
+        let live = |sim: &Self, depth: u8, insn: u32| -> Result<u64, Abort> {
+            let Some(index) = state.instance(depth) else { return Ok(0) };
+            let masks = sim.liveness.at(index)?.masks(frame, insn).copied();
+            Ok(masks.unwrap_or_default().live_before)
+        };
+        alive |= live(self, state.depth, state.insn)?;
+        for depth in frame..state.depth {
+            let call = state.chain.callsite(depth);
+            let calls_back = self.has_flag(call, InsnFlags::CALLS_CALLBACK)?;
+            alive |= live(self, depth, if calls_back { call } else { call + 1 })?;
+        }
+        Ok(!alive)
+    }
+
+    /// Prepares [`Sim::dead_slots`] (`bpf_live_stack_query_init`).
+    pub(crate) fn stack_query(&mut self, state: &State) -> Step<StateAt> {
+        let chain = Chain::of(self, state, state.depth)?;
+        let mut instances = [None; MAX_FRAMES];
+        for (depth, place) in (0..=state.depth).zip(&mut instances) {
+            let chain = Chain::of(self, state, depth)?;
+            *place = Some(self.instance(chain)?);
+        }
+        Ok(StateAt { chain, instances, depth: state.depth, insn: state.insn })
+    }
+}
+
+/// Where a state is, for asking which slots are alive there.
+#[derive(Clone, Copy)]
+pub(crate) struct StateAt {
+    chain: Chain,
+    instances: [Option<u32>; MAX_FRAMES],
+    depth: u8,
+    insn: u32,
+}
+
+impl StateAt {
+    fn instance(&self, depth: u8) -> Option<u32> {
+        self.instances.get(usize::from(depth)).copied().flatten()
+    }
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Loads, stores and atomic operations (`check_mem_access` and its callers).
+
+mod stack;
+
+use super::sim::Sim;
+use crate::domain::Narrow;
+use crate::log::state::{TnumText, TypeName};
+use crate::messages::Memory;
+use crate::outcome::Step;
+use crate::state::{Kind, RegState};
+use crate::trace::Observer;
+use veristable_isa::{AtomicOp, Operand, Reg, Size};
+use veristable_kernel::{RegBase, TypeFlags};
+
+/// What an access does with memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    /// Reads into a register, or only looks whether it could.
+    Read(Option<Reg>),
+    /// Writes a register, or something unknown; an immediate is in the instruction.
+    Write(Option<Reg>),
+}
+
+/// Where and how much: `size` bytes at `base + off`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// The pointer.
+    pub(crate) base: Reg,
+    /// Distance in bytes.
+    pub(crate) off: i32,
+    /// Bytes: 1, 2, 4 or 8.
+    pub(crate) size: u32,
+}
+
+impl<O: Observer> Sim<'_, '_, O> {
+    /// `dst = *(size *)(base + off)`
+    pub(crate) fn load(
+        &mut self,
+        size: Size,
+        sign_extend: bool,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+    ) -> Step {
+        self.load_from(size, sign_extend, dst, base, off, false, "ldx")
+    }
+
+    /// The same with acquire semantics.
+    pub(crate) fn load_acquire(&mut self, size: Size, dst: Reg, base: Reg, off: i16) -> Step {
+        self.load_from(size, false, dst, base, off, true, "atomic_load")?;
+        // The kernel looks at the pointer after the load, which may have overwritten it.
+        let pointer = self.copy_of(base)?;
+        if !allows_atomics(&pointer) {
+            let (reg, ty) = (base.number(), TypeName::of(&pointer).text());
+            return self.env.reject(Memory::AtomicLoad { reg, ty });
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one instruction")]
+    fn load_from(
+        &mut self,
+        size: Size,
+        sign_extend: bool,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+        strict: bool,
+        place: &'static str,
+    ) -> Step {
+        // A load-acquire is a store to the test of operand widths (`is_reg64`).
+        let wide = if strict { size == Size::DW } else { size == Size::DW || sign_extend };
+        let base_is_number = self.reg_if_exists(base).is_some_and(RegState::is_scalar);
+        self.read(base, !strict || !base_is_number || size == Size::DW)?;
+        self.write(dst, wide)?;
+        let pointer = self.copy_of(base)?;
+        let span = Span { base, off: i32::from(off), size: size.bytes() };
+        self.access(span, Access::Read(Some(dst)), strict, sign_extend)?;
+        self.remember_pointer(&pointer, !strict)?;
+        self.check_invariants(dst, place)
+    }
+
+    fn reg_if_exists(&self, reg: Reg) -> Option<&RegState> {
+        self.reg(reg).ok()
+    }
+
+    /// `*(size *)(base + off) = value`
+    pub(crate) fn store(&mut self, size: Size, base: Reg, off: i16, value: Operand) -> Step {
+        match value {
+            Operand::Reg(src) => self.store_reg(size, base, off, src, false),
+            Operand::Imm(_) => {
+                self.read(base, true)?;
+                let pointer = self.copy_of(base)?;
+                let span = Span { base, off: i32::from(off), size: size.bytes() };
+                self.access(span, Access::Write(None), false, false)?;
+                self.remember_pointer(&pointer, false)
+            }
+        }
+    }
+
+    /// A register store with release semantics.
+    pub(crate) fn store_release(&mut self, size: Size, base: Reg, off: i16, src: Reg) -> Step {
+        self.store_reg(size, base, off, src, true)?;
+        self.check_atomic_store(base)
+    }
+
+    fn store_reg(&mut self, size: Size, base: Reg, off: i16, src: Reg, strict: bool) -> Step {
+        self.read_for_store(src, size)?;
+        self.read_for_store(base, size)?;
+        let pointer = self.copy_of(base)?;
+        let span = Span { base, off: i32::from(off), size: size.bytes() };
+        self.access(span, Access::Write(Some(src)), strict, false)?;
+        self.remember_pointer(&pointer, false)
+    }
+
+    /// An operand of a store counts as wide if it is no number.
+    fn read_for_store(&mut self, reg: Reg, size: Size) -> Step {
+        let is_number = self.reg_if_exists(reg).is_some_and(RegState::is_scalar);
+        self.read(reg, !is_number || size == Size::DW)
+    }
+
+    fn check_atomic_store(&mut self, base: Reg) -> Step {
+        let pointer = self.copy_of(base)?;
+        if !allows_atomics(&pointer) {
+            let (reg, ty) = (base.number(), TypeName::of(&pointer).text());
+            return self.env.reject(Memory::AtomicStore { reg, ty });
+        }
+        Ok(())
+    }
+
+    /// Atomic read-modify-write (`check_atomic_rmw`).
+    pub(crate) fn atomic(
+        &mut self,
+        op: AtomicOp,
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    ) -> Step {
+        if !matches!(size, Size::W | Size::DW) {
+            return self.env.reject(Memory::AtomicSize);
+        }
+        self.read_for_store(src, size)?;
+        self.read_for_store(base, size)?;
+        if op == AtomicOp::Cmpxchg {
+            self.read_for_store(Reg::R0, size)?;
+            self.refuse_leak(Reg::R0)?;
+        }
+        self.refuse_leak(src)?;
+        self.check_atomic_store(base)?;
+        let result = op.result(src);
+        if let Some(result) = result {
+            self.write_unknown(result, size == Size::DW)?;
+        }
+        let span = Span { base, off: i32::from(off), size: size.bytes() };
+        self.access(span, Access::Read(None), true, false)?;
+        if result.is_some() {
+            self.access(span, Access::Read(result), true, false)?;
+        }
+        self.access(span, Access::Write(None), true, false)
+    }
+
+    fn refuse_leak(&mut self, reg: Reg) -> Step {
+        if self.is_secret(reg)? {
+            return self.env.reject(Memory::LeaksToMemory { reg: reg.number() });
+        }
+        Ok(())
+    }
+
+    /// One access (`check_mem_access`). `strict`: alignment counts whatever the program says.
+    pub(crate) fn access(
+        &mut self,
+        span: Span,
+        access: Access,
+        strict: bool,
+        sign_extend: bool,
+    ) -> Step {
+        let pointer = self.copy_of(span.base)?;
+        self.check_alignment(&pointer, span, strict)?;
+        let ty = TypeName::of(&pointer);
+        match pointer.kind {
+            Kind::Stack if pointer.flags.is_empty() => self.access_stack(span, &pointer, access)?,
+            Kind::NotInit | Kind::Scalar | Kind::PacketEnd | Kind::Func(_) => {
+                return self.env.reject(Memory::Invalid { reg: span.base.number(), ty: ty.text() });
+            }
+            _ => return self.env.unsupported("memory access", ty.text()),
+        }
+        if let (Access::Read(Some(dst)), Some(size)) = (access, Narrow::from_bytes(span.size))
+            && self.reg(dst)?.is_scalar()
+        {
+            let value = &mut self.reg_mut(dst)?.value;
+            if sign_extend {
+                value.sign_extend(size);
+            } else {
+                value.truncate(size);
+            }
+        }
+        Ok(())
+    }
+
+    /// `check_ptr_alignment`, for pointers that are not into packets.
+    fn check_alignment(&mut self, pointer: &RegState, span: Span, strict: bool) -> Step {
+        let plain = pointer.flags.is_empty();
+        let area = match pointer.kind {
+            Kind::Packet { .. } | Kind::PacketMeta { .. } if plain => {
+                return self.env.unsupported("memory access", "pkt");
+            }
+            Kind::Arena => return Ok(()),
+            _ if !plain => "",
+            Kind::FlowKeys => "flow keys ",
+            Kind::MapKey { .. } => "key ",
+            Kind::MapValue { .. } => "value ",
+            Kind::Ctx => "context ",
+            Kind::Stack => "stack ",
+            Kind::Socket => "sock ",
+            Kind::SockCommon => "sock_common ",
+            Kind::TcpSock => "tcp_sock ",
+            Kind::XdpSock => "xdp_sock ",
+            _ => "",
+        };
+        let strict = strict || self.env.prog.strict_alignment || area == "stack ";
+        if !strict || span.size == 1 {
+            return Ok(());
+        }
+        let constant = pointer.off.wrapping_add(span.off);
+        let constant = crate::domain::Tnum::constant(i64::from(constant).cast_unsigned());
+        if pointer.value.bits.add(constant).is_aligned(u64::from(span.size)) {
+            return Ok(());
+        }
+        let var_off = TnumText(pointer.value.bits).text();
+        let (reg_off, Span { off, size, .. }) = (pointer.off, span);
+        self.env.reject(Memory::Misaligned { area, var_off, reg_off, off, size })
+    }
+
+    /// One instruction may not use pointers whose accesses are rewritten differently
+    /// (`save_aux_ptr_type`).
+    fn remember_pointer(&mut self, pointer: &RegState, trust_may_differ: bool) -> Step {
+        let ty = (pointer.kind.base(), pointer.flags);
+        let memo = self.memo()?;
+        let Some(before) = memo.pointer else {
+            if pointer.kind != Kind::NotInit {
+                memo.pointer = Some(ty);
+            }
+            return Ok(());
+        };
+        if ty == before || (mixes(ty.0) && mixes(before.0)) {
+            return Ok(());
+        }
+        let either = |flag| ty.1.contains(flag) || before.1.contains(flag);
+        if !trust_may_differ || !is_mem_or_btf(ty.0) || !is_mem_or_btf(before.0) {
+            return self.env.reject(Memory::DifferentPointers);
+        }
+        let base = if ty.0 == RegBase::Mem || before.0 == RegBase::Mem {
+            RegBase::Mem
+        } else {
+            RegBase::BtfId
+        };
+        let mut flags = TypeFlags::empty();
+        flags.set(TypeFlags::PTR_UNTRUSTED, either(TypeFlags::PTR_UNTRUSTED));
+        flags.set(TypeFlags::MEM_RDONLY, either(TypeFlags::MEM_RDONLY));
+        self.memo()?.pointer = Some((base, flags));
+        Ok(())
+    }
+}
+
+/// Accesses through it are rewritten like those through others (`reg_type_mismatch_ok`).
+const fn mixes(base: RegBase) -> bool {
+    !matches!(
+        base,
+        RegBase::Ctx
+            | RegBase::Socket
+            | RegBase::SockCommon
+            | RegBase::TcpSock
+            | RegBase::XdpSock
+            | RegBase::BtfId
+            | RegBase::Arena
+    )
+}
+
+const fn is_mem_or_btf(base: RegBase) -> bool {
+    matches!(base, RegBase::Mem | RegBase::BtfId)
+}
+
+/// `atomic_ptr_type_ok`; arenas do not get here.
+fn allows_atomics(pointer: &RegState) -> bool {
+    let plain = pointer.flags.is_empty();
+    !(plain
+        && matches!(
+            pointer.kind,
+            Kind::Ctx
+                | Kind::Packet { .. }
+                | Kind::PacketMeta { .. }
+                | Kind::FlowKeys
+                | Kind::Socket
+                | Kind::SockCommon
+                | Kind::TcpSock
+                | Kind::XdpSock
+        ))
+}

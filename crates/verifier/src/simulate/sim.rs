@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! The machine: one current state, the branches that wait, and what all paths share.
+
+use crate::env::{DecodedOp, Env, InsnFlags};
+use crate::log::state::{StateNames, StateView, Touched};
+use crate::mem::{List, Text};
+use crate::messages::{Path, Registers};
+use crate::outcome::{Abort, Step};
+use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
+use crate::state::{FrameMarks, RegState, Slot, State, Store};
+use crate::trace::{Event, Level, Mark, Observer};
+use veristable_isa::{Op, Reg};
+use veristable_kernel::{RegBase, TypeFlags};
+
+/// A branch that waits to be explored (`struct bpf_verifier_stack_elem`).
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The state at its beginning.
+    pub(crate) state: State,
+    /// Where it goes.
+    pub(crate) insn: u32,
+    /// Where it forked.
+    pub(crate) previous: u32,
+    /// The end of the log there.
+    pub(crate) mark: Mark,
+}
+
+/// What the simulation remembers of an instruction from path to path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InsnMemo {
+    /// The type of pointer that a load or store used.
+    pub(crate) pointer: Option<(RegBase, TypeFlags)>,
+    /// How pointer arithmetic must be masked for programs without privileges.
+    pub(crate) masking: Option<Masking>,
+    /// Its reserved fields were tested.
+    pub(crate) fields_tested: bool,
+}
+
+/// How pointer arithmetic is masked against misprediction (`alu_state`, `alu_limit`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Masking {
+    /// `BPF_ALU_*` bits.
+    pub(crate) state: u8,
+    /// How far the pointer may move.
+    pub(crate) limit: u32,
+}
+
+/// The simulation of a program.
+pub(crate) struct Sim<'s, 'a, O: Observer> {
+    /// What the phases share.
+    pub(crate) env: &'s mut Env<'a, O>,
+    /// Frames and stacks.
+    pub(crate) store: Store,
+    /// Where the simulation is.
+    pub(crate) cur: State,
+    /// Branches that wait; the last is next.
+    pub(crate) pending: List<Pending>,
+    /// States set aside for comparison.
+    pub(crate) checkpoints: Checkpoints,
+    /// Visits of loops.
+    pub(crate) visits: Visits,
+    /// Which stack slots are read.
+    pub(crate) liveness: StackLiveness,
+    /// Scratch of precision tracking.
+    pub(crate) backtrack: Backtrack,
+    /// What is remembered of each instruction.
+    pub(crate) memos: List<InsnMemo>,
+    /// The current instruction; `env.insn` follows it.
+    pub(crate) insn: u32,
+    /// The one before it; -1 at the start.
+    pub(crate) previous: i32,
+    /// The one that will have been before the next.
+    pub(crate) last: i32,
+    /// The last id given.
+    pub(crate) id_gen: u32,
+    /// Jumps simulated.
+    pub(crate) jumps: u32,
+    /// What was touched since it was printed.
+    pub(crate) touched: Touched,
+    /// The current instruction has its entry at the end of the history (`cur_hist_ent`).
+    pub(crate) in_history: bool,
+    /// Unknown offsets of masked pointers must be compared strictly (`explore_alu_limits`).
+    pub(crate) explore_alu_limits: bool,
+}
+
+impl<O: Observer> Sim<'_, '_, O> {
+    /// A register of the innermost frame.
+    #[inline]
+    pub(crate) fn reg(&self, reg: Reg) -> Result<&RegState, Abort> {
+        self.store.frame(self.cur.current()?)?.reg(reg.index())
+    }
+
+    /// A register of the innermost frame, for writing.
+    #[inline]
+    pub(crate) fn reg_mut(&mut self, reg: Reg) -> Result<&mut RegState, Abort> {
+        let depth = self.cur.depth;
+        let id = self.cur.frame_mut(depth)?;
+        self.store.frame_mut(&self.env.budget, id)?.reg_mut(reg.index())
+    }
+
+    /// A register as a value.
+    #[inline]
+    pub(crate) fn copy_of(&self, reg: Reg) -> Result<RegState, Abort> {
+        self.reg(reg).copied()
+    }
+
+    /// A slot of a frame's stack; never written if it is beyond what was accessed.
+    pub(crate) fn slot(&self, frame: u8, slot: usize) -> Result<Slot, Abort> {
+        let slots = self.store.slots(self.cur.frame(frame)?)?;
+        Ok(slots.get(slot).copied().unwrap_or(Slot::EMPTY))
+    }
+
+    /// A slot of a frame's stack for writing, which must have been accessed.
+    pub(crate) fn slot_mut(&mut self, frame: u8, slot: usize) -> Result<&mut Slot, Abort> {
+        let id = self.cur.frame_mut(frame)?;
+        self.store.stack_mut(&self.env.budget, id)?.at_mut(slot)
+    }
+
+    /// The typed instruction.
+    #[inline]
+    pub(crate) fn op(&self, insn: u32) -> Result<Option<Op>, Abort> {
+        Ok(match self.env.code.aux(insn)?.op {
+            DecodedOp::Op(op) => Some(op),
+            DecodedOp::SecondSlot | DecodedOp::Malformed => None,
+        })
+    }
+
+    /// Whether an instruction has a mark.
+    #[inline]
+    pub(crate) fn has_flag(&self, insn: u32, flag: InsnFlags) -> Result<bool, Abort> {
+        Ok(self.env.code.aux(insn)?.flags.contains(flag))
+    }
+
+    /// Gives an instruction a mark.
+    pub(crate) fn set_flag(&mut self, insn: u32, flag: InsnFlags) -> Result<(), Abort> {
+        self.env.code.aux_mut(insn)?.flags.insert(flag);
+        Ok(())
+    }
+
+    /// What is remembered of the current instruction.
+    pub(crate) fn memo(&mut self) -> Result<&mut InsnMemo, Abort> {
+        let insn = self.insn;
+        self.memos.at_mut(insn as usize)
+    }
+
+    /// The register was touched.
+    #[inline]
+    pub(crate) fn touch_reg(&mut self, reg: Reg) {
+        self.touched.regs |= 1 << reg.number();
+    }
+
+    /// The slot was touched.
+    #[inline]
+    pub(crate) fn touch_slot(&mut self, slot: usize) {
+        if slot < 64 {
+            self.touched.slots |= 1 << slot;
+        }
+    }
+
+    /// Reads a register as an operand (`check_reg_arg` with `SRC_OP`). `wide`: all of it.
+    pub(crate) fn read(&mut self, reg: Reg, wide: bool) -> Step {
+        let number = reg.number();
+        if !reg.exists() {
+            return self.env.reject(Registers::Invalid { reg: number });
+        }
+        self.touch_reg(reg);
+        let state = self.reg(reg)?;
+        if state.kind == crate::state::Kind::NotInit {
+            return self.env.reject(Registers::NotReadable { reg: number });
+        }
+        let def = state.subreg_def;
+        if reg != Reg::FP && wide && def != 0 {
+            // The JIT must clear the upper half where it was last set (`mark_insn_zext`).
+            self.set_flag(def - 1, InsnFlags::ZEXT_DST)?;
+            self.reg_mut(reg)?.subreg_def = 0;
+        }
+        Ok(())
+    }
+
+    /// A register becomes a result that the caller will set (`DST_OP_NO_MARK`).
+    pub(crate) fn write(&mut self, reg: Reg, wide: bool) -> Step {
+        if !reg.exists() {
+            return self.env.reject(Registers::Invalid { reg: reg.number() });
+        }
+        self.touch_reg(reg);
+        if reg == Reg::FP {
+            return self.env.reject(Registers::FramePointer);
+        }
+        let def = if wide { 0 } else { self.insn + 1 };
+        self.reg_mut(reg)?.subreg_def = def;
+        Ok(())
+    }
+
+    /// A register becomes any number (`DST_OP`).
+    pub(crate) fn write_unknown(&mut self, reg: Reg, wide: bool) -> Step {
+        self.write(reg, wide)?;
+        self.reg_mut(reg)?.set_unknown();
+        Ok(())
+    }
+
+    /// Whether the program must not see this register's value as a number
+    /// (`is_pointer_value`).
+    pub(crate) fn is_secret(&self, reg: Reg) -> Result<bool, Abort> {
+        Ok(!self.env.privileges.allow_ptr_leaks && self.reg(reg)?.is_pointer())
+    }
+
+    /// Tests that a register's value does not contradict itself, and forgets its ranges if it
+    /// does (`reg_bounds_sanity_check`).
+    pub(crate) fn check_invariants(&mut self, reg: Reg, place: &'static str) -> Step {
+        let mut value = self.reg(reg)?.value;
+        if self.repair(&mut value, place)? {
+            self.reg_mut(reg)?.value = value;
+        }
+        Ok(())
+    }
+
+    /// As [`Sim::check_invariants`], for a value. True if it was changed.
+    pub(crate) fn repair(
+        &mut self,
+        value: &mut crate::domain::Quad,
+        place: &'static str,
+    ) -> Step<bool> {
+        use crate::domain::Violation;
+        let Err(violation) = value.check() else { return Ok(false) };
+        let what = match violation {
+            Violation::EmptyRange => "range bounds violation",
+            Violation::Constant => "const tnum out of sync with range bounds",
+            Violation::ConstantSubreg => "const subreg tnum out of sync with range bounds",
+        };
+        let crate::domain::Quad { bits, u64, s64, u32, s32 } = *value;
+        let values = Text::format(format_args!(
+            "u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] s32=[{:#x}, {:#x}] \
+             var_off=({:#x}, {:#x})",
+            u64.min,
+            u64.max,
+            s64.min,
+            s64.max,
+            u32.min,
+            u32.max,
+            s32.min,
+            s32.max,
+            bits.value,
+            bits.mask
+        ));
+        let message = Registers::Invariants { place, what, values };
+        if self.env.prog.test_reg_invariants {
+            return self.env.reject_with(crate::Errno::EFAULT, message);
+        }
+        self.env.say(message)?;
+        value.forget_ranges();
+        Ok(true)
+    }
+
+    /// The next id.
+    pub(crate) fn new_id(&mut self) -> u32 {
+        self.id_gen = self.id_gen.wrapping_add(1);
+        self.id_gen
+    }
+
+    /// Refuses for a reason that cannot occur in the kernel without a bug there.
+    pub(crate) fn bug<T>(&mut self, what: core::fmt::Arguments<'_>) -> Step<T> {
+        self.env.reject(Path::Bug { what: Text::format(what) })
+    }
+
+    /// Prints what the current instruction changed, if anyone reads it.
+    pub(crate) fn print_insn_state(&mut self) {
+        if self.env.wants(Level::Path) {
+            let index = self.insn;
+            self.with_view(self.cur.depth, |event, view| {
+                event(Event::InsnState { index, state: view });
+            });
+            self.touched = Touched::default();
+        }
+    }
+
+    /// Prints a frame of the current state in full under a heading.
+    pub(crate) fn print_frame(&mut self, heading: &str, frame: u8) {
+        self.with_view(frame, |event, view| {
+            event(Event::State { heading, state: view, all: true });
+        });
+    }
+
+    /// Lets `emit` send an event that shows a frame of the current state.
+    pub(crate) fn with_view(
+        &mut self,
+        frame: u8,
+        emit: impl FnOnce(&mut dyn FnMut(Event<'_>), &StateView<'_>),
+    ) {
+        let Self { env, store, cur, touched, .. } = self;
+        let view = StateView {
+            store,
+            state: cur,
+            frame,
+            marks: FrameMarks::default(),
+            all_precise: !env.privileges.bpf_capable,
+            touched: *touched,
+            names: StateNames { request: env.request, used_maps: &env.used_maps },
+        };
+        let observer = &mut *env.observer;
+        emit(&mut |event| observer.event(event), &view);
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! What the simulation knows at one point of one path.
+//!
+//! A [`State`] is a call chain of [`Frame`]s, each with eleven [`RegState`]s and a stack of
+//! [`Slot`]s. Frames and stacks live in a [`Store`]: whoever copies a state shares them, and a
+//! shared one is cloned when it is written. What changes after a state was set aside, precision
+//! and death, stands in bit sets beside it ([`FrameMarks`]) and never in what is shared.
+
+mod checkpoint;
+mod frame;
+mod history;
+mod reg;
+mod stack;
+mod store;
+mod verifier;
+
+pub use checkpoint::{Checkpoint, CheckpointId, FrameMarks, StateMarks};
+pub use frame::{Callsite, Frame, FrameFlags, MAX_FRAMES, REGS};
+pub use history::{Access, HistoryEntry, Linked, LinkedRegs, Place};
+pub use reg::{DynptrKind, IterState, Kind, MapRef, RegId, RegState};
+pub use stack::{SLOT_BYTES, STACK_BYTES, Slot, SlotType, slot_of};
+pub use store::{FrameId, Stack, Store};
+pub use verifier::{RefKind, Reference, Resources, State};

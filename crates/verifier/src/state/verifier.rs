@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! A whole state: the call chain and what it holds.
+
+use super::{CheckpointId, FrameId, HistoryEntry, MAX_FRAMES, Store};
+use crate::mem::{Budget, List};
+use crate::outcome::Abort;
+
+/// What kind of resource a reference stands for (`enum ref_state_type`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefKind {
+    /// An acquired object.
+    Ptr,
+    /// Disabled interrupts.
+    Irq,
+    /// `bpf_spin_lock`
+    Lock,
+    /// `bpf_res_spin_lock`
+    ResLock,
+    /// `bpf_res_spin_lock_irqsave`
+    ResLockIrq,
+}
+
+/// Something that must be given back (`struct bpf_reference_state`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reference {
+    /// What kind.
+    pub kind: RefKind,
+    /// Its number, from the counter of ids.
+    pub id: u32,
+    /// Where it was taken.
+    pub insn: u32,
+    /// What is locked, as the simulation numbers maps and BTFs; 0 if nothing.
+    pub object: u64,
+}
+
+/// What a state holds and the regions that it is in.
+#[derive(Debug, Default)]
+pub struct Resources {
+    /// References, in the order of taking.
+    pub refs: List<Reference>,
+    /// Locks held.
+    pub locks: u32,
+    /// Preemption disabled so many times.
+    pub preempt: u32,
+    /// In an RCU read section.
+    pub rcu: bool,
+    /// The innermost disabling of interrupts, 0 if none.
+    pub irq_id: u32,
+    /// The innermost lock, 0 if none.
+    pub lock_id: u32,
+    /// What it locks.
+    pub lock_object: u64,
+}
+
+impl Resources {
+    /// A copy.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn try_clone(&self, budget: &Budget) -> Result<Self, Abort> {
+        let Self { ref refs, locks, preempt, rcu, irq_id, lock_id, lock_object } = *self;
+        let refs = refs.try_clone(budget)?;
+        Ok(Self { refs, locks, preempt, rcu, irq_id, lock_id, lock_object })
+    }
+}
+
+/// A state of the program (`struct bpf_verifier_state`).
+#[derive(Debug)]
+pub struct State {
+    frames: [Option<FrameId>; MAX_FRAMES],
+    /// Index of the innermost frame.
+    pub depth: u8,
+    /// The checkpoint that it grew from.
+    pub parent: Option<CheckpointId>,
+    /// What it holds.
+    pub resources: Resources,
+    /// Paths from here that are not explored yet, this one included.
+    pub branches: u32,
+    /// Reached only by misprediction.
+    pub speculative: bool,
+    /// May sleep here.
+    pub in_sleepable: bool,
+    /// Where it is.
+    pub insn: u32,
+    /// Where it began, at the parent checkpoint.
+    pub first_insn: u32,
+    /// The instruction before it; -1 at the start.
+    pub last_insn: i32,
+    /// How it came from the first to the last.
+    pub history: List<HistoryEntry>,
+    /// Checkpoints above it.
+    pub dfs_depth: u32,
+    /// Unrolled callbacks above it.
+    pub callback_unroll_depth: u32,
+    /// `may_goto`s taken.
+    pub may_goto_depth: u32,
+}
+
+impl State {
+    /// A state with one frame, which it takes over.
+    #[must_use]
+    pub const fn new(frame: FrameId, insn: u32, in_sleepable: bool) -> Self {
+        let mut this = Self::placeholder();
+        let [first, ..] = &mut this.frames;
+        *first = Some(frame);
+        this.branches = 1;
+        this.insn = insn;
+        this.first_insn = insn;
+        this.in_sleepable = in_sleepable;
+        this
+    }
+
+    /// A state without frames, to stand where another was taken out.
+    #[must_use]
+    pub const fn placeholder() -> Self {
+        Self {
+            frames: [None; MAX_FRAMES],
+            depth: 0,
+            parent: None,
+            resources: Resources {
+                refs: List::new(),
+                locks: 0,
+                preempt: 0,
+                rcu: false,
+                irq_id: 0,
+                lock_id: 0,
+                lock_object: 0,
+            },
+            branches: 0,
+            speculative: false,
+            in_sleepable: false,
+            insn: 0,
+            first_insn: 0,
+            last_insn: -1,
+            history: List::new(),
+            dfs_depth: 0,
+            callback_unroll_depth: 0,
+            may_goto_depth: 0,
+        }
+    }
+
+    /// The frame at a place on the call chain.
+    ///
+    /// # Errors
+    /// [`Abort::Internal`] if there is none.
+    #[inline]
+    pub fn frame(&self, number: u8) -> Result<FrameId, Abort> {
+        self.frames.get(usize::from(number)).copied().flatten().ok_or(Abort::Internal("no frame"))
+    }
+
+    /// The place of a frame's id, for [`Store::frame_mut`].
+    ///
+    /// # Errors
+    /// [`Abort::Internal`] if there is none.
+    #[inline]
+    pub fn frame_mut(&mut self, number: u8) -> Result<&mut FrameId, Abort> {
+        let place = self.frames.get_mut(usize::from(number));
+        place.and_then(Option::as_mut).ok_or(Abort::Internal("no frame"))
+    }
+
+    /// The innermost frame.
+    ///
+    /// # Errors
+    /// [`Abort::Internal`] never: there is always one.
+    #[inline]
+    pub fn current(&self) -> Result<FrameId, Abort> {
+        self.frame(self.depth)
+    }
+
+    /// Enters a function, whose frame it takes over. False if the chain is too long.
+    #[must_use]
+    pub fn push_frame(&mut self, frame: FrameId) -> bool {
+        let Some(place) = self.frames.get_mut(usize::from(self.depth) + 1) else { return false };
+        *place = Some(frame);
+        self.depth += 1;
+        true
+    }
+
+    /// Leaves the innermost function; its frame is the caller's to release.
+    pub fn pop_frame(&mut self) -> Option<FrameId> {
+        let place = self.frames.get_mut(usize::from(self.depth))?;
+        let frame = place.take();
+        self.depth = self.depth.saturating_sub(1);
+        frame
+    }
+
+    /// The frames from the outermost on.
+    pub fn frames(&self) -> impl DoubleEndedIterator<Item = FrameId> + '_ {
+        self.frames.iter().take(usize::from(self.depth) + 1).copied().flatten()
+    }
+
+    /// A copy that shares the frames (`copy_verifier_state`).
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn share(&self, budget: &Budget, store: &mut Store) -> Result<Self, Abort> {
+        let (history, resources) =
+            (self.history.try_clone(budget)?, self.resources.try_clone(budget)?);
+        for frame in self.frames() {
+            store.share(frame)?;
+        }
+        Ok(Self { frames: self.frames, history, resources, ..*self })
+    }
+
+    /// Gives the frames and memory back.
+    ///
+    /// # Errors
+    /// [`Abort::Internal`] if a frame is gone.
+    pub fn release(self, budget: &Budget, store: &mut Store) -> Result<(), Abort> {
+        for frame in self.frames() {
+            store.release(budget, frame)?;
+        }
+        self.history.release(budget);
+        self.resources.refs.release(budget);
+        Ok(())
+    }
+
+    /// Where a frame is: the state's instruction for the innermost, else the call
+    /// (`frame_insn_idx`).
+    ///
+    /// # Errors
+    /// [`Abort::Internal`] if there is no such frame.
+    pub fn insn_of_frame(&self, store: &Store, number: u8) -> Result<u32, Abort> {
+        if number == self.depth {
+            return Ok(self.insn);
+        }
+        let inner = self.frame(number.saturating_add(1))?;
+        Ok(store.frame(inner)?.callsite.number())
+    }
+}
