@@ -4,9 +4,12 @@
 mod apt;
 mod bpftool;
 mod image;
+mod info;
+mod raw;
 mod realworld;
 mod selftests;
 mod source;
+mod status;
 mod tools;
 
 use std::fs;
@@ -28,6 +31,12 @@ enum What {
     Realworld(realworld::Args),
     /// Compile the kernel's selftests (needs clang-22 and python3)
     Selftests(selftests::Args),
+    /// Dump the raw-instruction tests of the kernel's selftests (needs gcc)
+    Raw(raw::Args),
+    /// Dump the selftests of function and line information (needs gcc)
+    Info(info::Args),
+    /// Say what the cache holds
+    Status(status::Args),
 }
 
 /// Runs one of the subcommands.
@@ -35,6 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Realworld(args) => realworld::run(args),
         What::Selftests(args) => selftests::run(args),
+        What::Raw(args) => raw::run(args),
+        What::Status(args) => status::run(args),
+        What::Info(args) => info::run(args),
     }
 }
 

@@ -5,8 +5,20 @@
 //! this crate reads it. `docs/corpora.md` describes the sets.
 #![forbid(unsafe_code)]
 
+pub mod annotation;
 pub mod cache;
 pub mod carve;
+pub mod info;
 pub mod manifest;
+pub mod message;
+pub mod mutants;
+pub mod raw;
+mod raw_maps;
+pub mod rules;
+pub mod sets;
+pub mod structural;
 
+pub use annotation::{Annotation, Expectation};
 pub use manifest::{Manifest, Object, Origin};
+pub use message::Message;
+pub use raw::{RawSet, RawTest};
