@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Maintenance tasks of the repository: `cargo xtask TASK`. Each task lives in a module of its own.
 
+mod agreement;
 mod corpus;
 #[cfg(feature = "libbpf")]
 mod libbpf;
@@ -21,6 +22,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Compare what veristable says about a set with what a kernel says
+    Agreement(agreement::Args),
     /// Obtain test objects and programs into the cache, outside the repository
     Corpus(corpus::Args),
     /// Make kernel profiles and check them
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     // Guests run this very program as their first process.
     veristable_oracle::guest::agent_if_init();
     let outcome = match Args::parse().task {
+        Task::Agreement(args) => agreement::run(&args),
         Task::Corpus(args) => corpus::run(&args),
         Task::Profile(args) => profile::run(&args),
         #[cfg(feature = "libbpf")]

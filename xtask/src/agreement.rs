@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! `cargo xtask agreement`: how far `veristable` and a real kernel say the same about a set.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use veristable_agreement::{
+    Case, Class, Finished, Known, Match, Observation, Prediction, RunOptions, Said, run as compare,
+    summarise,
+};
+use veristable_corpus::{Manifest, cache, info, mutants, raw, structural};
+use veristable_kernel::{Kernel, Profile};
+use veristable_object::{LinkOptions, Object};
+
+/// Options of `cargo xtask agreement`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Sets: structural (our own); realworld, selftests-6.18, raw-6.18, info-6.18, … (see `cargo xtask corpus status`);
+mutants:SET:COUNT:SEED for one-instruction changes of a set's programs.
+
+Example:
+  cargo xtask agreement raw-6.18 --oracle vm:6.18.15 --write")]
+pub(crate) struct Args {
+    /// What to compare
+    #[arg(required = true)]
+    sets: Vec<String>,
+
+    /// Who is asked: `live`, or `vm:VERSION`
+    #[arg(long)]
+    oracle: String,
+
+    /// Kernel whose answer is predicted [default: the oracle's own]
+    #[arg(long)]
+    kernel: Option<String>,
+
+    /// Log level of both sides: 5 compares messages and counts, 6 also the whole log
+    #[arg(long, default_value_t = 5)]
+    log_level: u32,
+
+    /// Which programs count
+    #[arg(long, value_enum, default_value_t = Only::All)]
+    only: Only,
+
+    /// Only cases whose name contains this
+    #[arg(long)]
+    case: Option<String>,
+
+    /// Stop after so many cases
+    #[arg(long)]
+    limit: Option<usize>,
+
+    /// Print every disagreement with both messages, not only their names
+    #[arg(long)]
+    details: bool,
+
+    /// Put the table into docs/agreement.md
+    #[arg(long)]
+    write: bool,
+}
+
+/// A part of a set, chosen by what the kernel says, never by what we say.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+enum Only {
+    /// Everything.
+    All,
+    /// What the kernel refuses before it simulates an instruction, or for an instruction's fields.
+    Structural,
+    /// What the kernel's verifier gets to see.
+    Reached,
+}
+
+/// Runs the task.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut oracle = veristable_oracle::open(&args.oracle)?;
+    let name = args
+        .kernel
+        .as_deref()
+        .unwrap_or_else(|| args.oracle.strip_prefix("vm:").unwrap_or(&args.oracle));
+    let kernel = if name == "live" {
+        veristable_profiles::live()?
+    } else {
+        veristable_profiles::open(name)?
+    };
+    let mut bad = false;
+    for set in &args.sets {
+        let (mut cases, unlinked) = load(set, &kernel)?;
+        if let Some(part) = &args.case {
+            cases.retain(|c| c.id.contains(part.as_str()));
+        }
+        cases.truncate(args.limit.unwrap_or(usize::MAX));
+        if cases.is_empty() {
+            bail!("{set}: no cases; `cargo xtask corpus status` says what is there");
+        }
+        let options = RunOptions {
+            log_level: args.log_level,
+            timeout: Duration::from_secs(30),
+            ..RunOptions::default()
+        };
+        let started = std::time::Instant::now();
+        let finished = compare(&cases, &kernel, oracle.as_mut(), options, &mut |done| {
+            eprint!("\r{set}: {done} of {}", cases.len());
+        })?;
+        eprintln!(" in {:.0?}", started.elapsed());
+        let finished: Vec<Finished> =
+            finished.into_iter().filter(|f| counts(args.only, &f.observation)).collect();
+        let text = describe(set, args, oracle.kernel(), &finished, &unlinked, cases.len());
+        print!("{text}");
+        print_classes(&finished);
+        bad |= judge(&finished, kernel.id().name.as_str(), args)?;
+        if args.write {
+            record(set, args, &text)?;
+        }
+    }
+    if bad {
+        bail!("the list of known disagreements does not tell the truth");
+    }
+    Ok(())
+}
+
+/// Programs that cannot be linked, by reason.
+type Unlinked = BTreeMap<String, usize>;
+
+/// The cases of a set, linked for the kernel.
+fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)> {
+    if let Some(rest) = set.strip_prefix("mutants:") {
+        let mut parts = rest.split(':');
+        let base = parts.next().unwrap_or_default();
+        let number = |text: Option<&str>, default: u64| match text {
+            Some(text) => text.parse().with_context(|| format!("{set}: not a number: {text}")),
+            None => Ok(default),
+        };
+        let count = usize::try_from(number(parts.next(), 5000)?)?;
+        let seed = number(parts.next(), 1)?;
+        let (cases, unlinked) = load(base, kernel)?;
+        let mutants = mutants::of(cases.iter().map(|c| (c.id.as_str(), &c.request)), count, seed)
+            .into_iter()
+            .map(|m| Case { id: m.id, request: m.request })
+            .collect();
+        return Ok((mutants, unlinked));
+    }
+    if let Some(cases) = small_programs(set, kernel)? {
+        return Ok((cases, Unlinked::new()));
+    }
+    let dir = cache::set_dir(set)?;
+    let manifest = Manifest::read(&dir)?;
+    let mut cases = Vec::new();
+    let mut unlinked = Unlinked::new();
+    for path in manifest.files(&dir) {
+        let name = path.strip_prefix(&dir).unwrap_or(&path).display().to_string();
+        let name = name.trim_start_matches("objects/").to_owned();
+        let bytes = std::fs::read(&path).with_context(|| name.clone())?;
+        let object = match Object::parse(&bytes, &name) {
+            Ok(object) => object,
+            Err(why) => {
+                *unlinked.entry(format!("(whole object) {why}")).or_default() += 1;
+                continue;
+            }
+        };
+        for (info, request) in object.link(kernel, &LinkOptions::default()).programs {
+            match request {
+                Ok(request) => cases.push(Case { id: format!("{name}:{}", info.name), request }),
+                Err(why) => *unlinked.entry(why.to_string()).or_default() += 1,
+            }
+        }
+    }
+    Ok((cases, unlinked))
+}
+
+/// The sets that are load requests and not objects.
+fn small_programs(set: &str, kernel: &Profile) -> Result<Option<Vec<Case>>> {
+    let btf = kernel.btf(None)?;
+    if set == "structural" {
+        let own = structural::structural().into_iter();
+        let linked = btf.map(structural::linked).unwrap_or_default();
+        return Ok(Some(
+            own.chain(linked).map(|c| Case { id: c.id, request: c.request }).collect(),
+        ));
+    }
+    if set.starts_with("raw-") {
+        let loader = raw::Loader { privileged: true, reg_invariants: true, btf };
+        let cases = raw::load(set, loader)?.into_iter().filter(|c| c.unresolved.is_empty());
+        return Ok(Some(cases.map(|c| Case { id: c.id, request: c.request }).collect()));
+    }
+    if set.starts_with("info-") {
+        let tests = info::load(set)?.into_iter();
+        return Ok(Some(tests.map(|t| Case { id: t.id, request: t.request }).collect()));
+    }
+    Ok(None)
+}
+
+/// Messages about the fields of an instruction, which 6.18 checks while it simulates.
+const FIELD_MESSAGES: [&str; 8] = [
+    "uses reserved fields",
+    "reserved field",
+    "unknown opcode",
+    "invalid BPF_",
+    "invalid bpf_ld_imm64 insn",
+    "unknown insn class",
+    "invalid shift",
+    "div by zero",
+];
+
+/// Whether a case belongs to the part that is asked for.
+fn counts(only: Only, observation: &Observation) -> bool {
+    let Observation::Answered { reached, answer } = observation else { return only == Only::All };
+    match only {
+        Only::All => true,
+        Only::Reached => *reached,
+        Only::Structural => {
+            let simulated = answer.log.as_deref().is_some_and(|log| {
+                log.lines().any(|l| l.starts_with("0: ") || l.contains(": (") || l.contains("R1="))
+            });
+            *reached
+                && matches!(answer.said, Said::Rejected(_))
+                && (!simulated || FIELD_MESSAGES.iter().any(|m| answer.message.contains(m)))
+        }
+    }
+}
+
+/// The Markdown section of a set.
+fn describe(
+    set: &str,
+    args: &Args,
+    release: &str,
+    finished: &[Finished],
+    unlinked: &Unlinked,
+    linked: usize,
+) -> String {
+    let (table, _) = summarise(finished);
+    let mut text = String::new();
+    let only = match args.only {
+        Only::All => "",
+        Only::Structural => ", structural rejections",
+        Only::Reached => ", reached",
+    };
+    let _ = writeln!(text, "### {set}{only}, {} ({release})\n", args.oracle);
+    let _ = writeln!(text, "`{}`\n", command(set, args));
+    text.push_str(&table.to_markdown(set, &args.oracle));
+    let total: usize = unlinked.values().sum();
+    let _ = writeln!(text, "\n{linked} programs linked, {total} could not be linked.");
+    text.push('\n');
+    text
+}
+
+fn command(set: &str, args: &Args) -> String {
+    let mut text = format!("cargo xtask agreement {set} --oracle {}", args.oracle);
+    if let Some(kernel) = &args.kernel {
+        let _ = write!(text, " --kernel {kernel}");
+    }
+    if args.log_level != 5 {
+        let _ = write!(text, " --log-level {}", args.log_level);
+    }
+    match args.only {
+        Only::All => {}
+        Only::Structural => text.push_str(" --only structural"),
+        Only::Reached => text.push_str(" --only reached"),
+    }
+    text
+}
+
+/// What stands behind the figures: features that are missing, and why there was no answer.
+fn print_classes(finished: &[Finished]) {
+    let mut reasons: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for f in finished {
+        let reason = match (&f.prediction, &f.observation) {
+            (_, Observation::NoAnswer(why)) => Some(("no answer", cut(why))),
+            (Prediction::Unsupported(feature), _) => Some(("unsupported", without_place(feature))),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            *reasons.entry(reason).or_default() += 1;
+        }
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    for ((class, why), n) in reasons.iter().take(40) {
+        println!("{n:6}  {class}: {why}");
+    }
+}
+
+/// A feature's name without the instruction.
+fn without_place(feature: &str) -> String {
+    feature.split(" (instruction").next().unwrap_or(feature).to_owned()
+}
+
+fn cut(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(100).collect()
+}
+
+/// Prints the disagreements and holds them against the list. True if the list is wrong.
+fn judge(finished: &[Finished], kernel: &str, args: &Args) -> Result<bool> {
+    let path = list_path(kernel);
+    let known = match std::fs::read_to_string(&path) {
+        Ok(text) => Known::parse(&text).with_context(|| path.display().to_string())?,
+        Err(_) => Known::default(),
+    };
+    let (_, odd) = summarise(finished);
+    for f in odd {
+        let reason = known.reason(&f.id, f.comparison.class);
+        println!("{}\t{}\t{}", f.id, f.comparison.class.word(), reason.unwrap_or("NEW"));
+        if args.details || f.comparison.class == Class::FalseAccept {
+            print_both(f);
+        }
+    }
+    if args.details {
+        for f in finished.iter().filter(|f| {
+            let c = &f.comparison;
+            !c.class.disagrees()
+                && [c.message, c.processed, c.counts, c.log].contains(&Match::Different)
+        }) {
+            println!("{}\tdetails differ", f.id);
+            print_both(f);
+        }
+    }
+    for f in finished.iter().filter(|f| f.splat.is_some()) {
+        println!("{}: the kernel warned: {}", f.id, f.splat.as_deref().unwrap_or_default());
+    }
+    let changes = known.changes(finished.iter().map(|f| (f.id.as_str(), f.comparison.class)));
+    for (case, class) in &changes.new {
+        println!("not in {}: {case}\t{}", path.display(), class.word());
+    }
+    for case in &changes.gone {
+        println!("to be removed from {}: {case}", path.display());
+    }
+    Ok(!changes.is_empty())
+}
+
+fn list_path(kernel: &str) -> PathBuf {
+    repository().join(format!("docs/known-disagreements/{kernel}.tsv"))
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn print_both(f: &Finished) {
+    let print = |who: &str, answer: &veristable_agreement::Answer| {
+        println!("  {who}: {:?} {:?}", answer.said, answer.counts);
+        for line in answer.message.lines() {
+            println!("    {line}");
+        }
+    };
+    match &f.prediction {
+        Prediction::Verdict(answer) => print("veristable", answer),
+        Prediction::Unsupported(feature) => println!("  veristable: unsupported: {feature}"),
+    }
+    match &f.observation {
+        Observation::Answered { answer, .. } => print("kernel", answer),
+        Observation::NoAnswer(why) => println!("  kernel: {why}"),
+    }
+    let logs = match (&f.prediction, &f.observation) {
+        (Prediction::Verdict(a), Observation::Answered { answer: b, .. }) => {
+            a.log.as_deref().zip(b.log.as_deref())
+        }
+        _ => None,
+    };
+    if let Some((ours, theirs)) = logs.filter(|_| f.comparison.log == Match::Different) {
+        let differ = ours.lines().zip(theirs.lines()).position(|(a, b)| a != b);
+        let at = differ.unwrap_or_else(|| ours.lines().count().min(theirs.lines().count()));
+        println!("  logs differ from line {}:", at + 1);
+        println!("    ours:   {}", ours.lines().nth(at).unwrap_or("(end)"));
+        println!("    kernel: {}", theirs.lines().nth(at).unwrap_or("(end)"));
+    }
+}
+
+/// Replaces the set's section in docs/agreement.md, between its markers, or adds it.
+fn record(set: &str, args: &Args, text: &str) -> Result<()> {
+    let path = repository().join("docs/agreement.md");
+    let page = std::fs::read_to_string(&path).unwrap_or_default();
+    let only = match args.only {
+        Only::All => "all",
+        Only::Structural => "structural",
+        Only::Reached => "reached",
+    };
+    let begin = format!("<!-- begin {set} {} {only} {} -->\n", args.oracle, args.log_level);
+    let end = "<!-- end -->\n";
+    let section = format!("{begin}{text}{end}");
+    let page = match page.split_once(&begin) {
+        Some((before, rest)) => {
+            let after = rest.split_once(end).map_or("", |(_, after)| after);
+            format!("{before}{section}{after}")
+        }
+        None => format!("{}\n\n{section}", page.trim_end()),
+    };
+    cache::write_whole(&path, page.as_bytes())
+}
