@@ -202,8 +202,8 @@ base_types! {
         "RET_PTR_TO_SOCK_COMMON_OR_NULL" => SockCommon + PTR_MAYBE_NULL,
         "RET_PTR_TO_MEM_OR_BTF_ID_OR_NULL" => MemOrBtfId + PTR_MAYBE_NULL,
         "RET_PTR_TO_BTF_ID_OR_NULL" => BtfId + PTR_MAYBE_NULL,
-        "RET_PTR_TO_ALLOC_MEM" => Mem + MEM_RINGBUF,
-        "RET_PTR_TO_ALLOC_MEM_OR_NULL" => Mem + MEM_RINGBUF + PTR_MAYBE_NULL,
+        "RET_PTR_TO_ALLOC_MEM" => Mem,
+        "RET_PTR_TO_ALLOC_MEM_OR_NULL" => Mem + PTR_MAYBE_NULL,
     }
 }
 

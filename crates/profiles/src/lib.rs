@@ -11,6 +11,7 @@
 mod builtin;
 mod cache;
 mod error;
+mod inflate;
 mod live;
 pub mod pack;
 

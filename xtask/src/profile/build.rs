@@ -253,7 +253,24 @@ fn origins(
     FactKind::ALL.iter().map(|kind| (*kind, origin(*kind))).collect()
 }
 
+/// Names of types as a later kernel has them. What 6.2 and later call `MEM_RINGBUF` was named
+/// `MEM_ALLOC` before there was a `MEM_ALLOC` of another meaning.
+fn modern(decoded: &Decoded, text: &str) -> String {
+    let flags = &decoded.helpers.enum_bpf_type_flag;
+    if flags.contains_key("MEM_RINGBUF") {
+        return text.to_owned();
+    }
+    let name = |name| if name == "MEM_ALLOC" { "MEM_RINGBUF" } else { name };
+    text.split('|').map(name).collect::<Vec<_>>().join("|")
+}
+
 impl Builder<'_> {
+    /// Reads the names of a register type.
+    pub(crate) fn register_type(&self, text: &str) -> anyhow::Result<RegType> {
+        RegType::from_kernel_names(&modern(self.decoded, text))
+            .map_err(|name| anyhow::anyhow!("register type {name} is not known"))
+    }
+
     /// A structure by name, with its id in the kernel's BTF.
     pub(crate) fn structure(&self, name: &str) -> TypeRow {
         let find = |kind| self.btf.find_by_name(name, kind).map(|id| id.0);
@@ -303,7 +320,7 @@ impl Builder<'_> {
         let mut args = Vec::new();
         for (number, text) in (1u8..).zip(&proto.args) {
             args.push(HelperArgRow {
-                ty: ArgType::from_kernel_names(text).map_err(bad)?,
+                ty: ArgType::from_kernel_names(&modern(self.decoded, text)).map_err(bad)?,
                 btf: self.btf_pointer(proto.arg_btf.get(&number))?,
                 size: proto.arg_size.get(&number).copied().unwrap_or(0),
             });
@@ -313,7 +330,7 @@ impl Builder<'_> {
             symbol: self.names.id(&proto.symbol),
             func: self.names.id(func.unwrap_or("")),
             flags: [proto.gpl_only, proto.pkt_access, proto.might_sleep, proto.allow_fastcall],
-            ret: RetType::from_kernel_names(&proto.ret_type).map_err(bad)?,
+            ret: RetType::from_kernel_names(&modern(self.decoded, &proto.ret_type)).map_err(bad)?,
             ret_btf: self.btf_pointer(proto.ret_btf.as_ref())?,
             args: args.try_into().map_err(|_| anyhow::anyhow!("not five arguments"))?,
             allowed: match proto.allowed.as_deref() {
@@ -505,9 +522,11 @@ impl Builder<'_> {
             members: entry
                 .ops
                 .iter()
-                .map(|(op, symbol)| (self.names.id(op), self.names.id(symbol)))
+                .map(|(op, symbol)| {
+                    (self.names.id(op), self.names.id(symbol.as_deref().unwrap_or("")))
+                })
                 .collect(),
-            btf: entry.ops.get("map_btf_id").and_then(structure),
+            btf: entry.ops.get("map_btf_id").and_then(|symbol| structure(symbol.as_ref()?)),
         };
         let mut rows: Vec<_> = self.decoded.tables.map_types.iter().map(row).collect();
         rows.sort_unstable_by_key(|row| row.map_type);
@@ -602,9 +621,7 @@ impl Builder<'_> {
             let types = compat.types.iter();
             rows.push(CompatRow {
                 arg: base,
-                types: types
-                    .map(|ty| RegType::from_kernel_names(ty).map_err(bad))
-                    .collect::<anyhow::Result<_>>()?,
+                types: types.map(|ty| self.register_type(ty)).collect::<anyhow::Result<_>>()?,
                 btf: compat.btf.as_deref().map(|text| self.typed(text, 0)).transpose()?,
             });
         }

@@ -11,9 +11,9 @@ use anyhow::{Context, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use veristable_kernel::{
-    AttachType, CtxAccess, CtxAnswer, Direction, Helper, HelperAnswer, HelperArg, HelperBtf,
-    HelperId, Kernel, KfuncFlags, KfuncRef, MapType, Profile, ProgContext, ProgType, Sleepable,
-    TypeFlags,
+    ArgType, AttachType, CtxAccess, CtxAnswer, Direction, Helper, HelperAnswer, HelperArg,
+    HelperBtf, HelperId, Kernel, KfuncFlags, KfuncRef, MapType, Profile, ProgContext, ProgType,
+    RetType, Sleepable, TypeFlags,
 };
 
 /// Cells and differences of one table.
@@ -141,13 +141,11 @@ fn prototype(helper: &Helper<'_>, proto: &Proto, decoded: &Decoded, tally: &mut 
     let flags = [helper.gpl_only, helper.pkt_access, helper.might_sleep, helper.allow_fastcall];
     let want = [proto.gpl_only, proto.pkt_access, proto.might_sleep, proto.allow_fastcall];
     tally.cell(format_args!("{name} flags"), flags, want);
-    let ret = raw(
-        &decoded.helpers.enum_bpf_return_type,
-        decoded,
-        |text| veristable_kernel::RetType::from_kernel_names(text).ok() == Some(helper.ret),
-        helper.ret.base.kernel_name(),
-        helper.ret.flags,
-    );
+    let ret = (helper.ret.base.kernel_name(), helper.ret.flags);
+    let ret = raw(&decoded.helpers.enum_bpf_return_type, decoded, ret, |text| {
+        let ty = RetType::from_kernel_names(text).ok()?;
+        Some((ty.base.kernel_name(), ty.flags))
+    });
     tally.cell(format_args!("{name} return type"), ret, Some(proto.ret_raw));
     let btf = btf_text(&helper.ret_btf);
     tally.cell(format_args!("{name} return BTF"), btf, proto.ret_btf.as_ref().map(pointer_text));
@@ -165,13 +163,11 @@ fn argument(
     decoded: &Decoded,
     tally: &mut Tally,
 ) {
-    let got = raw(
-        &decoded.helpers.enum_bpf_arg_type,
-        decoded,
-        |text| veristable_kernel::ArgType::from_kernel_names(text).ok() == Some(arg.ty),
-        arg.ty.base.kernel_name(),
-        arg.ty.flags,
-    );
+    let ty = (arg.ty.base.kernel_name(), arg.ty.flags);
+    let got = raw(&decoded.helpers.enum_bpf_arg_type, decoded, ty, |text| {
+        let ty = ArgType::from_kernel_names(text).ok()?;
+        Some((ty.base.kernel_name(), ty.flags))
+    });
     tally.cell(format_args!("{name} argument {number}"), got, Some(want));
     let size = proto.arg_size.get(&number).copied().unwrap_or(0);
     tally.cell(format_args!("{name} size {number}"), arg.size, size);
@@ -184,20 +180,25 @@ fn argument(
 fn raw(
     bases: &BTreeMap<String, u32>,
     decoded: &Decoded,
-    means: impl Fn(&str) -> bool,
-    base: &str,
-    flags: TypeFlags,
+    (base, flags): (&str, TypeFlags),
+    parse: impl Fn(&str) -> Option<(&'static str, TypeFlags)>,
 ) -> Option<u32> {
     let bits = &decoded.helpers.enum_bpf_type_flag;
     if bits.is_empty() {
-        return bases.iter().find(|(name, _)| means(name)).map(|(_, number)| *number);
+        let same = |name: &String| parse(name) == Some((base, flags));
+        return bases.iter().find(|(name, _)| same(name)).map(|(_, number)| *number);
     }
-    // The older names of two bases.
-    let older = || bases.iter().find(|(name, number)| means(name) && **number < 256);
-    let mut number = bases.get(base).copied().or_else(|| older().map(|(_, number)| *number))?;
+    // Some bases had other names once.
+    let older = |(name, number): &(&String, &u32)| {
+        **number < 256 && parse(name).is_some_and(|(older, _)| older == base)
+    };
+    let number = || bases.iter().find(older).map(|(_, number)| *number);
+    let mut number = bases.get(base).copied().or_else(number)?;
     for (flag, name) in TypeFlags::NAMED {
         if flags.contains(*flag) {
-            number |= bits.get(*name)?;
+            // MEM_RINGBUF was named MEM_ALLOC in 6.1.
+            let renamed = || bits.get("MEM_ALLOC").filter(|_| *name == "MEM_RINGBUF");
+            number |= bits.get(*name).or_else(renamed)?;
         }
     }
     Some(number)
@@ -527,7 +528,8 @@ fn others(profile: &Profile, decoded: &Decoded, tally: &mut Tally) -> anyhow::Re
         tally.cell(entry.value, got.map(|map| map.ops), Some(entry.ops_symbol.as_str()));
         for (op, symbol) in &entry.ops {
             let got = got.and_then(|map| map.op(op));
-            tally.cell(format_args!("{} {op}", entry.value), got, Some(symbol.as_str()));
+            let want = Some(symbol.as_deref().unwrap_or(""));
+            tally.cell(format_args!("{} {op}", entry.value), got, want);
         }
     }
     tally.table("destructors");

@@ -5,8 +5,8 @@ use super::build::Builder;
 use super::input::{CtxVariant, GuestVariant};
 use anyhow::{Context, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
+use veristable_kernel::ProgType;
 use veristable_kernel::profile::{CtxResult, CtxTable, Window};
-use veristable_kernel::{ProgType, RegType};
 
 type Cell = (u32, u8, bool, u16);
 
@@ -45,8 +45,7 @@ pub(crate) fn table(
     let mut cells: Vec<Cell> = Vec::new();
     for row in rows {
         let cell = row.cell();
-        let ty = RegType::from_kernel_names(cell.ty);
-        let ty = ty.map_err(|name| anyhow::anyhow!("register type {name} is not known"))?;
+        let ty = builder.register_type(cell.ty)?;
         let btf = cell.extra.btf.as_deref();
         let result = CtxResult {
             ty,

@@ -322,7 +322,8 @@ pub(crate) struct RawTp {
 pub(crate) struct MapTypeEntry {
     pub(crate) value: u32,
     pub(crate) ops_symbol: String,
-    pub(crate) ops: BTreeMap<String, String>,
+    /// `null`: set, and no symbol is there.
+    pub(crate) ops: BTreeMap<String, Option<String>>,
 }
 
 #[derive(Deserialize)]

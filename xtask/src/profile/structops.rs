@@ -4,7 +4,6 @@
 use super::build::Builder;
 use super::input::{Decoded, MemberArg, MemberEntry, StructOpsDesc};
 use anyhow::Context;
-use veristable_kernel::RegType;
 use veristable_kernel::profile::{ArgRow, MemberRow, StructOpsRow};
 
 impl Builder<'_> {
@@ -69,8 +68,7 @@ impl Builder<'_> {
                 MemberArg::Plain(offset, ty) => (*offset, ty, None),
                 MemberArg::Typed(offset, ty, btf) => (*offset, ty, Some(btf)),
             };
-            let ty = RegType::from_kernel_names(ty);
-            let ty = ty.map_err(|name| anyhow::anyhow!("register type {name} is not known"))?;
+            let ty = self.register_type(ty)?;
             Ok(ArgRow { offset, ty, btf: btf.map(|name| self.structure(name)) })
         };
         member.args.iter().map(row).collect()

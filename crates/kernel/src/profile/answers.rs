@@ -10,8 +10,9 @@ use crate::{
     ProgContext, ProgType, ProgTypeFacts, RegBase, ReturnRange, Sleepable, StrId, StructOps,
     StructOpsMember, Tracepoint, TypeRef,
 };
+use alloc::string::String;
 use alloc::vec::Vec;
-use veristable_btf::{Btf, Kind};
+use veristable_btf::{Btf, Kind, TypeId};
 
 /// The row of a table that is sorted by `key`.
 fn row<'t, T, K: Ord>(table: &'t [T], wanted: &K, key: impl Fn(&T) -> K) -> Option<&'t T> {
@@ -45,7 +46,10 @@ impl Kernel for Profile {
             (None, Some(btf)) => Ok(Some(btf)),
             (None, None) if self.is_unknown(FactKind::Btf) => Err(self.unknown("BTF")),
             (None, None) => Ok(None),
-            (Some(module), _) => Err(self.unknown(format_args!("BTF of the module {module}"))),
+            (Some(module), _) => match &self.modules {
+                Some(modules) => Ok(modules.get(module)),
+                None => Err(self.unknown(format_args!("BTF of the module {module}"))),
+            },
         }
     }
 
@@ -69,13 +73,18 @@ impl Kernel for Profile {
 
     fn helper_name(&self, id: HelperId) -> Option<&str> {
         let at = usize::try_from(id.0).ok()?;
-        self.facts.helper_names.get(at).map(|name| self.facts.str(*name))
+        let known = &self.facts.helper_names;
+        let more = || self.more_helpers.get(at.checked_sub(known.len())?).map(String::as_str);
+        known.get(at).map(|name| self.facts.str(*name)).or_else(more)
     }
 
     fn helper(&self, id: HelperId, program: &ProgContext<'_>) -> Result<HelperAnswer<'_>, Fact> {
         self.need(FactKind::Helpers)?;
         // `enum bpf_func_id` begins with BPF_FUNC_unspec, which no program may call.
         let Some(name) = self.helper_name(id) else { return Ok(HelperAnswer::NoSuchHelper) };
+        if usize::try_from(id.0).is_ok_and(|at| at >= self.facts.helper_names.len()) {
+            return Err(self.unknown(format_args!("helper bpf_{name}")));
+        }
         if let Some(proto) = self.hook_rule(id, program) {
             return Ok(self.helper_answer(proto, program));
         }
@@ -96,8 +105,19 @@ impl Kernel for Profile {
     }
 
     fn kfunc(&self, kfunc: KfuncRef<'_>, program: &ProgContext<'_>) -> Answer<Kfunc<'_>> {
-        self.need(FactKind::Kfuncs)?;
-        let Some((at, row)) = self.find_kfunc(kfunc) else { return Ok(None) };
+        let found = self.find_kfunc(kfunc);
+        let what = || match kfunc {
+            KfuncRef::Name(name) => alloc::format!("kfunc {name}"),
+            KfuncRef::BtfId(id) => alloc::format!("kfunc of BTF id {id}"),
+        };
+        let in_btf = |btf: &Btf<'_>| match kfunc {
+            KfuncRef::Name(name) => btf.find_by_name(name, Kind::Func).is_some(),
+            KfuncRef::BtfId(id) => {
+                btf.type_by_id(TypeId(id)).is_ok_and(|ty| ty.kind() == Kind::Func)
+            }
+        };
+        let found = self.reconcile(FactKind::Kfuncs, found, what(), in_btf)?;
+        let Some((at, row)) = found else { return Ok(None) };
         let name = self.facts.str(row.name);
         let in_set = |set: u16| {
             let set = self.facts.kfunc_sets.get(usize::from(set));
@@ -197,23 +217,29 @@ impl Kernel for Profile {
     }
 
     fn lsm_hook(&self, name: &str) -> Answer<LsmHook> {
-        self.need(FactKind::LsmHooks)?;
-        Ok(self.lsm_row(name).map(|row| {
+        let hook = self.lsm_row(name).map(|row| {
             let [attachable, sleepable, cgroup, untrusted_args, inode_locked] = row.flags;
             LsmHook { attachable, sleepable, cgroup, untrusted_args, inode_locked, ret: row.ret }
-        }))
+        });
+        let what = format_args!("LSM hook {name}");
+        self.reconcile(FactKind::LsmHooks, hook, what, |btf| {
+            btf.find_by_name(&alloc::format!("bpf_lsm_{name}"), Kind::Func).is_some()
+        })
     }
 
     fn tracepoint(&self, name: &str) -> Answer<Tracepoint> {
-        self.need(FactKind::Tracepoints)?;
         let id = self.facts.strings.find(name);
         let found = id.and_then(|id| row(&self.facts.tracepoints, &id, |row| row.name));
-        Ok(found.map(|row| Tracepoint {
+        let tracepoint = found.map(|row| Tracepoint {
             raw: row.raw,
             num_args: u32::from(row.num_args),
             writable_size: u32::from(row.writable_size),
             null_args: row.null_args,
-        }))
+        });
+        let what = format_args!("tracepoint {name}");
+        self.reconcile(FactKind::Tracepoints, tracepoint, what, |btf| {
+            btf.find_by_name(&alloc::format!("btf_trace_{name}"), Kind::Typedef).is_some()
+        })
     }
 
     fn iter_target(&self, name: &str) -> Answer<IterTarget<'_>> {
@@ -395,7 +421,11 @@ impl Profile {
 
     fn struct_ops_row(&self, name: &str) -> Answer<&StructOpsRow> {
         let rows = self.facts.struct_ops.as_ref().ok_or_else(|| self.unknown("struct_ops"))?;
-        Ok(rows.iter().find(|row| self.facts.str(row.name) == name))
+        let found = rows.iter().find(|row| self.facts.str(row.name) == name);
+        let what = format_args!("struct_ops {name}");
+        self.reconcile(FactKind::StructOps, found, what, |btf| {
+            btf.find_by_name(&alloc::format!("bpf_struct_ops_{name}"), Kind::Struct).is_some()
+        })
     }
 
     fn find_member(&self, name: &str, member: &str) -> Answer<(&StructOpsRow, &MemberRow)> {

@@ -17,12 +17,14 @@ pub use named::{Config, Symbols};
 pub use select::{Attachment, Variant};
 
 use crate::{
-    ArgBase, AttachType, BtfKind, DesignId, Fact, FactKind, HelperBtf, HelperId, JitFeature,
-    KernelId, KfuncFlags, Limits, MapType, NameList, Origin, ProgType, RegBase, RegType, RetType,
-    ReturnRange, StrId, Strings, TypeRef, TypedArg,
+    Answer, ArgBase, AttachType, BtfKind, DesignId, Fact, FactKind, HelperBtf, HelperId,
+    JitFeature, KernelId, KfuncFlags, Limits, MapType, NameList, Origin, ProgType, RegBase,
+    RegType, RetType, ReturnRange, StrId, Strings, TypeRef, TypedArg,
 };
 use crate::{ArgType, Behaviours};
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use veristable_btf::Btf;
@@ -371,7 +373,11 @@ impl Facts {
 pub struct Profile {
     facts: Facts,
     behaviours: Behaviours,
-    btf: Option<Btf<'static>>,
+    btf: Option<Arc<Btf<'static>>>,
+    /// BTF of modules, where that is known at all.
+    modules: Option<BTreeMap<String, Btf<'static>>>,
+    /// Names of helpers past those of the facts, of which nothing else is known.
+    more_helpers: Vec<String>,
 }
 
 impl Profile {
@@ -387,7 +393,28 @@ impl Profile {
             .iter()
             .map(|id| crate::Behaviour::from_id(id).ok_or_else(|| unknown(id)))
             .collect::<Result<Behaviours, Fact>>()?;
-        Ok(Self { facts, behaviours, btf })
+        let btf = btf.map(Arc::new);
+        Ok(Self { facts, behaviours, btf, modules: None, more_helpers: Vec::new() })
+    }
+
+    /// Adds the BTF of modules, and says by that which modules there are.
+    #[must_use]
+    pub fn with_modules(mut self, modules: BTreeMap<String, Btf<'static>>) -> Self {
+        self.modules = Some(modules);
+        self
+    }
+
+    /// Adds names of helpers past those of the facts, of which nothing else is known.
+    #[must_use]
+    pub fn with_more_helpers(mut self, names: Vec<String>) -> Self {
+        self.more_helpers = names;
+        self
+    }
+
+    /// The kernel's BTF, to share.
+    #[must_use]
+    pub fn shared_btf(&self) -> Option<Arc<Btf<'static>>> {
+        self.btf.clone()
     }
 
     /// The stored facts.
@@ -396,10 +423,31 @@ impl Profile {
         &self.facts
     }
 
-    /// Takes the profile apart.
+    /// The stored facts, without the BTF.
     #[must_use]
-    pub fn into_parts(self) -> (Facts, Option<Btf<'static>>) {
-        (self.facts, self.btf)
+    pub fn into_facts(self) -> Facts {
+        self.facts
+    }
+
+    /// What a table of another kernel says about something, seen with this kernel's BTF: what the
+    /// BTF does not have is not there, what it has and the table does not is not known.
+    fn reconcile<T>(
+        &self,
+        kind: FactKind,
+        found: Option<T>,
+        what: impl core::fmt::Display,
+        in_btf: impl FnOnce(&Btf<'_>) -> bool,
+    ) -> Answer<T> {
+        self.need(kind)?;
+        let assumed = self.facts.origins.contains(&(kind, Origin::Assumed));
+        match &self.btf {
+            Some(btf) if assumed => match (in_btf(btf), found) {
+                (false, _) => Ok(None),
+                (true, Some(found)) => Ok(Some(found)),
+                (true, None) => Err(self.unknown(what)),
+            },
+            _ => Ok(found),
+        }
     }
 
     fn unknown(&self, what: impl core::fmt::Display) -> Fact {
