@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
-use veristable_oracle::{Answer, LoadOptions, Oracle, open};
+use veristable_oracle::guest::kernels;
+use veristable_oracle::{Answer, Guest, GuestOptions, LoadOptions, Oracle, Verdict, open};
 use veristable_program::LoadRequest;
 
 /// Arguments of `cargo xtask oracle`.
@@ -22,6 +23,15 @@ pub(crate) struct Args {
 enum What {
     /// Load programs and print the verdicts
     Ask(Ask),
+    /// List the kernels that guests can run, and whether their images are in the cache
+    List,
+    /// Write a guest's memory to a file, as an ELF core
+    Memory {
+        /// Version of its kernel
+        version: String,
+        /// Where to write it
+        to: PathBuf,
+    },
     /// Copy a file out of the oracle's machine
     File {
         /// `live` or `vm:VERSION`
@@ -58,6 +68,20 @@ struct Ask {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Ask(args) => ask(args),
+        What::List => {
+            for kernel in kernels() {
+                let state = if kernel.is_cached() { "cached" } else { "to be downloaded" };
+                println!(
+                    "vm:{:<10} {state:<17} {} ({})",
+                    kernel.version, kernel.package, kernel.suite
+                );
+            }
+            Ok(())
+        }
+        What::Memory { version, to } => {
+            let to = std::path::absolute(to)?;
+            Ok(Guest::open(version, GuestOptions::default())?.dump_memory(&to)?)
+        }
         What::File { oracle, path, to } => {
             let bytes = open(oracle)?.read_file(path)?;
             fs::write(to, bytes).with_context(|| to.display().to_string())
@@ -131,6 +155,9 @@ fn print(
         answer.wall_ns / 1000,
         veristable_oracle::log::message(&text).join(" / "),
     )?;
+    if let Verdict::Crashed { splat } = &answer.verdict {
+        writeln!(out, "{splat}")?;
+    }
     if let Some(splat) = &answer.splat {
         writeln!(out, "{splat}")?;
     }

@@ -78,7 +78,9 @@ fn statistics_start(lines: &[&str]) -> usize {
     };
     let above = lines.get(..processed).unwrap_or_default();
     let is_statistic = |line: &&str| {
-        ["verification time ", "stack depth ", "subprog "].iter().any(|s| line.starts_with(s))
+        ["verification time ", "stack depth ", "subprog ", "insns processed "]
+            .iter()
+            .any(|start| line.starts_with(start))
     };
     processed - above.iter().rev().take_while(|line| is_statistic(line)).count()
 }
@@ -93,6 +95,12 @@ pub fn is_trace(line: &str) -> bool {
     if TRACE_STARTS.iter().any(|start| text.starts_with(start)) {
         return true;
     }
+    if text.contains(" frame ") && text.contains(" insn ") && text.starts_with('(') {
+        return true; // "(0) frame 0 insn 3 +live -8", stack liveness of 6.18
+    }
+    if text.contains(" live stack update done in ") {
+        return true;
+    }
     if let Some(rest) = text.strip_prefix("from ") {
         return is_from_to(rest);
     }
@@ -104,8 +112,8 @@ pub fn is_trace(line: &str) -> bool {
 }
 
 /// Starts of lines of the trace that are neither instructions nor registers: precision marks of
-/// several ages, headings of states at calls, and the list of live registers at level 2.
-const TRACE_STARTS: [&str; 12] = [
+/// several ages, headings of states at calls, and what level 2 tells of analyses before simulation.
+const TRACE_STARTS: [&str; 15] = [
     "mark_precise: ",
     "last_idx ",
     "regs=",
@@ -118,6 +126,9 @@ const TRACE_STARTS: [&str; 12] = [
     "returning from callee:",
     "to caller at ",
     "Live regs before insn:",
+    "topo_order[",
+    "subprog#",
+    "stack use/def ",
 ];
 
 /// `3 to 5: …`, `3 to 5 (speculative execution): …`
@@ -260,6 +271,11 @@ mod tests {
                    processed 0 insns (limit 1000000) max_states_per_insn 0 total_states 0 \
                    peak_states 0 mark_read 0\n";
         assert_eq!(message(log), ["invalid BPF_LD_IMM insn"]);
+        let log = log.replace(
+            "subprog 0 (main) main insns_self 1 insns_total 1 stack 8",
+            "insns processed 2",
+        );
+        assert_eq!(message(&log), ["invalid BPF_LD_IMM insn"]);
     }
 
     #[test]
@@ -277,6 +293,10 @@ mod tests {
             "regs=4 stack=0 before 2: (b7) r2 = 8",
             "func#1 @8",
             "to caller at 4:",
+            "topo_order[0] = ",
+            "subprog#0: analyzing (depth 0)...",
+            "stack use/def subprog#0 (d0,cs0):",
+            "(0) frame 0 insn 3 +live -8",
             "; x = *p;",
             "  3: 01........ (85) call bpf_ktime_get_ns#5",
         ];

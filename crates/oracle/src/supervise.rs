@@ -207,7 +207,7 @@ fn gone(how: Option<Raised>, splat: Option<String>) -> (Answer, Fate) {
 
 /// Whether a kernel that said this should not be asked further.
 fn is_fatal(splat: &str) -> bool {
-    ["BUG: ", "kernel BUG at", "Oops: ", "general protection fault", "rcu: INFO: "]
+    ["BUG: ", "kernel BUG at", "Oops: ", "general protection fault"]
         .iter()
         .any(|sign| splat.contains(sign))
 }
@@ -223,7 +223,9 @@ impl Worker {
             }
             let left = left.max(Duration::from_millis(1));
             if sys::wait_readable(self.reports.as_fd(), left)? {
-                return Ok(self.report().map_or(Event::Gone, |(a, len)| Event::Report(Box::new(a), len)));
+                return Ok(self
+                    .report()
+                    .map_or(Event::Gone, |(a, len)| Event::Report(Box::new(a), len)));
             }
         }
     }
