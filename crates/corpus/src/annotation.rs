@@ -411,7 +411,7 @@ fn parse_int(text: &str) -> Option<i64> {
 
 fn parse_retval(text: &str) -> Option<i64> {
     match text {
-        "_INT_MIN" => Some(i32::MIN.into()),
+        "_INT_MIN" | "INT_MIN" => Some(i32::MIN.into()),
         // 6.12 keeps the macros' names.
         "POINTER_VALUE" => Some(POINTER_VALUE),
         "TEST_DATA_LEN" => Some(64),

@@ -38,6 +38,10 @@ pub struct Object {
     pub sha256: String,
     /// Bytes.
     pub size: u64,
+    /// For selftests: the test loader drops `CAP_SYS_ADMIN` before it loads this object
+    /// (`prog_tests/verifier.c:run_tests_aux`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_sys_admin: bool,
     /// Every place where this content was found, in order; never empty.
     pub origins: Vec<Origin>,
 }

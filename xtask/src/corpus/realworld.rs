@@ -17,7 +17,7 @@ use super::tools;
 pub(crate) const SET: &str = "realworld";
 
 /// Packages with BPF objects in them.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 14] = [
     "libbpf-tools",
     "xdp-tools",
     "libxdp1",
@@ -31,8 +31,6 @@ const PACKAGES: [&str; 16] = [
     "mimic",
     "bpfilter",
     "bpftop",
-    "bpftool",
-    "linux-perf",
     "ir-keytable",
 ];
 
@@ -192,7 +190,13 @@ fn write_objects(dir: &Path, contents: BTreeMap<String, Found>) -> Result<Vec<Ob
             cache::write_whole(&path, &found.bytes)?;
         }
         let size = found.bytes.len() as u64;
-        objects.push(Object { file, sha256, size, origins: found.origins });
+        objects.push(Object {
+            file,
+            sha256,
+            size,
+            without_sys_admin: false,
+            origins: found.origins,
+        });
     }
     Ok(objects)
 }

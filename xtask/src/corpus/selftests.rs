@@ -310,14 +310,17 @@ impl<'a> Build<'a> {
     }
 
     fn objects(&self, files: &[PathBuf], sources: &Sources) -> Result<Vec<Object>> {
+        let dropped = dropped_sys_admin(self.tree);
         let mut objects = Vec::new();
         for file in files {
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
             let path = self.object_of(file);
             let Ok(bytes) = fs::read(&path) else { continue };
             objects.push(Object {
                 file: format!("objects/{}", name_of(&path)),
                 sha256: cache::sha256(&bytes),
                 size: bytes.len() as u64,
+                without_sys_admin: dropped.iter().any(|name| *name == stem),
                 origins: vec![Origin {
                     package: sources.package.clone(),
                     version: sources.version.clone(),
@@ -337,6 +340,44 @@ fn add_definition(header: &mut String, definition: &str) {
     header.insert_str(at, definition);
 }
 
+/// Names of the files whose tests are loaded without `CAP_SYS_ADMIN`: those that
+/// `prog_tests/verifier.c` runs through `run_tests_aux`. Trees without that file have none.
+fn dropped_sys_admin(tree: &Path) -> Vec<String> {
+    let path = tree.join("tools/testing/selftests/bpf/prog_tests/verifier.c");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    parse_dropped(&text)
+}
+
+fn parse_dropped(text: &str) -> Vec<String> {
+    let after = |start: &'static str, end: char| {
+        text.split(start).skip(1).filter_map(move |rest| Some(rest.split_once(end)?.0.to_owned()))
+    };
+    let is_name = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    after(" RUN(", ')').chain(after("run_tests_aux(\"", '"')).filter(is_name).collect()
+}
+
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_tests_without_sys_admin() {
+        let text = "#define RUN(skel) run_tests_aux(#skel, skel##__elf_bytes, NULL)\n\
+                    void test_verifier_and(void) { RUN(verifier_and); }\n\
+                    void test_verifier_ctx(void) { RUN_TESTS(verifier_ctx); }\n\
+                    run_tests_aux(\"verifier_array_access\", x, y);";
+        assert_eq!(parse_dropped(text), ["skel", "verifier_and", "verifier_array_access"]);
+    }
+
+    #[test]
+    fn definitions_go_inside_the_attributes() {
+        let end = "#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n";
+        let mut header = format!("struct a {{}};\n{end}");
+        add_definition(&mut header, "struct b {};\n");
+        assert_eq!(header, format!("struct a {{}};\nstruct b {{}};\n{end}"));
+    }
 }
