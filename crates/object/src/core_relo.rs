@@ -18,14 +18,18 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Applies all relocations, in the order of the functions: libbpf's answers for a type depend
+    /// Applies the relocations of all subprograms and the wanted programs, in the order of the functions: libbpf's answers for a type depend
     /// on the questions before.
     pub(crate) fn apply<'t>(
         functions: &Functions,
+        is_wanted: impl Fn(&Function) -> bool,
         btf: Option<&'t Btf<'t>>,
         types: &Result<KernelTypes<'t>, LinkError>,
     ) -> Self {
-        let with_relos = functions.list.iter().enumerate().filter(|(_, f)| !f.core.is_empty());
+        let with_relos = functions.list.iter().enumerate().filter(|(_, function)| {
+            let is_used = functions.is_subprogram(function) || is_wanted(function);
+            is_used && !function.core.is_empty()
+        });
         let mut done = HashMap::new();
         let mut relocator = None;
         for (index, function) in with_relos {

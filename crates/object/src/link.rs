@@ -72,7 +72,7 @@ impl Object {
         let btf = self.btf.as_ref();
         let resolution = resolve::resolve(&self.externs, btf, kernel, &types, options);
         let tables = Tables::fit(&self.maps, btf, &types, options);
-        let core = Core::apply(&self.functions, btf, &types);
+        let core = Core::apply(&self.functions, |f| is_wanted(f, options), btf, &types);
         if options.libbpf_strict
             && let Some(error) = self.strict_error(&resolution, &tables, &core)
         {

@@ -184,8 +184,11 @@ fn resolve_config(
         "LINUX_KERNEL_VERSION" => set(field, u64::from(version)),
         // bpf_get_attach_cookie came with 5.15.
         "LINUX_HAS_BPF_COOKIE" => set(field, u64::from(version >= version_code(5, 15))),
-        // ARCH_HAS_SYSCALL_WRAPPER came with 4.17 on x86-64 and later elsewhere.
-        "LINUX_HAS_SYSCALL_WRAPPER" => set(field, u64::from(version >= version_code(4, 17))),
+        // ARCH_HAS_SYSCALL_WRAPPER came with 4.17 on x86-64; libbpf finds out by placing a kprobe.
+        "LINUX_HAS_SYSCALL_WRAPPER" => {
+            let has_kprobes = !matches!(kernel.config("CONFIG_KPROBE_EVENTS"), Ok(None));
+            set(field, u64::from(has_kprobes && version >= version_code(4, 17)))
+        }
         name if name.starts_with("LINUX_") && ext.weak => set(field, 0),
         _ => Err(error(ext, "it is neither a configuration option nor a value that libbpf knows")),
     }

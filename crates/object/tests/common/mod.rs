@@ -11,19 +11,19 @@ use veristable_kernel::{
 };
 
 /// BTF, configuration and symbols of a kernel.
-pub struct LinkKernel {
+pub(crate) struct LinkKernel {
     /// Which kernel.
-    pub id: KernelId,
+    pub(crate) id: KernelId,
     /// Its BTF.
-    pub btf: Option<Btf<'static>>,
+    pub(crate) btf: Option<Btf<'static>>,
     /// BTF of modules.
-    pub modules: HashMap<String, Btf<'static>>,
+    pub(crate) modules: HashMap<String, Btf<'static>>,
     /// Configuration options with `CONFIG_`.
-    pub config: HashMap<String, String>,
+    pub(crate) config: HashMap<String, String>,
     /// Addresses of symbols.
-    pub symbols: HashMap<String, u64>,
+    pub(crate) symbols: HashMap<String, u64>,
     /// No behaviour.
-    pub behaviours: Behaviours,
+    pub(crate) behaviours: Behaviours,
 }
 
 fn unknown<T>() -> Result<T, Fact> {
