@@ -235,12 +235,13 @@ impl Observer for KernelLog {
     }
 }
 
-/// Blanks between an instruction and its state, so that the state begins at column 40 or a
-/// multiple of it (`bpf_vlog_alignment`). `len` counts the instruction's line end.
+/// Blanks between an instruction and its state, so that the state begins at column 40 or at the
+/// next multiple of 8 that leaves four blanks (`vlog_alignment`). `len` counts the instruction's
+/// line end.
 fn alignment(len: u64) -> u64 {
     const COLUMN: u64 = 40;
-    const LEAST: u64 = 8;
-    len.saturating_add(LEAST).max(COLUMN).next_multiple_of(COLUMN) - len - 1
+    const STEP: u64 = 8;
+    len.saturating_add(STEP / 2).max(COLUMN).next_multiple_of(STEP) - len - 1
 }
 
 /// What one call of the kernel's `verbose` formats: at most 1023 bytes
