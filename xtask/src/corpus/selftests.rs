@@ -247,7 +247,7 @@ impl<'a> Build<'a> {
                                 .push(Failure { path, reason });
                         }
                         let done = next.load(Ordering::Relaxed).min(files.len());
-                        if done % 100 == 0 {
+                        if done.is_multiple_of(100) {
                             eprintln!("  {done}/{}", files.len());
                         }
                     }
