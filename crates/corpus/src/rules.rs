@@ -47,7 +47,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use veristable_btf::{Btf, Kind};
+use veristable_btf::{Btf, Kind, TypeId};
 use veristable_isa::asm::{self, Resolver};
 use veristable_kernel::{AttachType, HelperId, Kernel, KfuncRef, MapType, ProgContext, ProgType};
 use veristable_program::{
@@ -348,7 +348,9 @@ fn target(value: &str, kernel: &dyn Kernel) -> anyhow::Result<Attach> {
         member: member.map(str::to_owned),
     };
     if let Ok(id) = value.parse() {
-        return Ok(made("", id, None));
+        let btf = kernel_btf(kernel)?;
+        let name = btf.type_by_id(TypeId(id)).map_or("", |ty| ty.name());
+        return Ok(made(name, id, None));
     }
     let (name, member) = match value.split_once('.') {
         Some((name, member)) => (name, Some(member)),

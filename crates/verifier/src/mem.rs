@@ -609,3 +609,69 @@ impl fmt::Debug for Text {
         fmt::Debug::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn lists_count_their_bytes() {
+        let budget = Budget::new(64);
+        let mut list = List::new();
+        for n in 0..8u64 {
+            list.push(&budget, n).unwrap();
+        }
+        assert_eq!(budget.used(), 64);
+        assert_eq!(list.push(&budget, 8), Err(Abort::Memory { limit: 64 }));
+        assert_eq!((list.len(), list.at(7), list.at(8).is_err()), (8, Ok(&7), true));
+        list.release(&budget);
+        assert_eq!((budget.used(), budget.peak()), (0, 64));
+    }
+
+    #[test]
+    fn lists_insert_and_remove() {
+        let budget = Budget::new(1 << 10);
+        let mut list = List::collect(&budget, [1, 3]).unwrap();
+        list.insert(&budget, 1, 2).unwrap();
+        assert_eq!(&*list, &[1, 2, 3]);
+        assert_eq!((list.remove(0), list.remove(7), list.pop()), (Some(1), None, Some(3)));
+    }
+
+    #[test]
+    fn arenas_use_freed_places_again() {
+        let budget = Budget::new(1 << 10);
+        let mut arena = Arena::new();
+        let a = arena.insert(&budget, 'a').unwrap();
+        let b = arena.insert(&budget, 'b').unwrap();
+        assert_eq!((arena.remove(a), arena.remove(a), arena.get(a)), (Some('a'), None, None));
+        let c = arena.insert(&budget, 'c').unwrap();
+        assert_eq!((c.number(), arena.len()), (a.number(), 2));
+        let all: Vec<_> = arena.iter().map(|(id, item)| (id, *item)).collect();
+        assert_eq!(all, [(c, 'c'), (b, 'b')]);
+    }
+
+    #[test]
+    fn small_lists_spill_and_come_back() {
+        let budget = Budget::new(1 << 10);
+        let mut list: SmallList<u32, 2> = SmallList::new();
+        for n in 0..5 {
+            list.push(&budget, n).unwrap();
+            assert_eq!(list.last(), Some(&n));
+        }
+        assert_eq!(&*list, &[0, 1, 2, 3, 4]);
+        for n in (0..5).rev() {
+            assert_eq!(list.pop(), Some(n));
+        }
+        assert_eq!(list.pop(), None);
+        list.push(&budget, 9).unwrap();
+        assert_eq!(&*list, &[9]);
+    }
+
+    #[test]
+    fn texts_are_cut() {
+        let long = alloc::string::String::from_utf8(alloc::vec![b'x'; 5000]).unwrap();
+        assert_eq!(Text::new(&long).as_str().len(), Text::MAX);
+        assert_eq!(Text::from_bytes(b"a\xffb").as_str(), "a?b");
+    }
+}

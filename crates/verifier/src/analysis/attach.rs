@@ -3,6 +3,7 @@
 //! `check_struct_ops_btf_id`).
 
 use crate::analysis::kfuncs::check_model;
+use crate::analysis::program_target;
 use crate::env::{Env, SubprogFlags};
 use crate::errno::Errno;
 use crate::mem::Text;
@@ -125,8 +126,8 @@ fn function_pointer(btf: &Btf<'_>, id: TypeId) -> Option<TypeId> {
 
 /// `bpf_check_attach_target` for kernel functions, and what `check_attach_btf_id` tests after it.
 fn check_target<O: Observer>(env: &mut Env<'_, O>) -> Step {
-    if matches!(env.request.attach, Target::Program { .. }) {
-        return env.unsupported("attaching to a BPF program", "");
+    if let Target::Program { target, btf_id, .. } = &env.request.attach {
+        return program_target::check(env, target, *btf_id);
     }
     let Some((btf, btf_id)) = target_btf(env)? else { return env.reject(Attach::NoBtfId) };
     let Ok(ty) = btf.type_by_id(TypeId(btf_id)) else {

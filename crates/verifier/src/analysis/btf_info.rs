@@ -256,7 +256,7 @@ fn check_relocations<O: Observer>(env: &mut Env<'_, O>) -> Step {
 const MAX_RECORDS: u32 = i32::MAX.cast_unsigned();
 
 const fn is_record_size(size: u32, least: u32) -> bool {
-    size >= least && size <= MAX_RECORD_SIZE && size % 4 == 0
+    size >= least && size <= MAX_RECORD_SIZE && size.is_multiple_of(4)
 }
 
 /// One record of a table.

@@ -78,7 +78,7 @@ pub fn effects<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Ca
         effects.async_callback = insn.imm == TIMER_SET_CALLBACK;
         effects.might_sleep =
             helper(env, insn.imm, Ops::ByType)?.is_some_and(|helper| helper.might_sleep);
-        effects.changes_pkt_data = changes_pkt_data(env, insn.imm)?;
+        effects.changes_pkt_data = changes_pkt_data(env, insn.imm);
     } else if let Target::Kfunc(number) = env.code.aux(index)?.target {
         let kfunc = env.kfuncs.at(number as usize)?;
         effects.sync_callback = kfunc.name == "bpf_rbtree_add_impl";
@@ -97,14 +97,45 @@ pub fn effects<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Ca
     Ok(effects)
 }
 
-/// `bpf_helper_changes_pkt_data` (`net/core/filter.c`)
-fn changes_pkt_data<O: Observer>(env: &Env<'_, O>, id: i32) -> Step<bool> {
+/// The helpers for which `bpf_helper_changes_pkt_data` (`net/core/filter.c`, 6.18) says yes; for
+/// kernels whose own list is not known. It has grown, but never shrunk.
+const PACKET_CHANGING: [&str; 23] = [
+    "clone_redirect",
+    "l3_csum_replace",
+    "l4_csum_replace",
+    "lwt_push_encap",
+    "lwt_seg6_action",
+    "lwt_seg6_adjust_srh",
+    "lwt_seg6_store_bytes",
+    "msg_pop_data",
+    "msg_pull_data",
+    "msg_push_data",
+    "skb_adjust_room",
+    "skb_change_head",
+    "skb_change_proto",
+    "skb_change_tail",
+    "skb_pull_data",
+    "skb_store_bytes",
+    "skb_vlan_pop",
+    "skb_vlan_push",
+    "store_hdr_opt",
+    "xdp_adjust_head",
+    "xdp_adjust_meta",
+    "xdp_adjust_tail",
+    "tail_call",
+];
+
+/// Whether packet pointers are no longer valid after a call of the helper
+/// (`bpf_helper_changes_pkt_data`).
+pub fn changes_pkt_data<O: Observer>(env: &Env<'_, O>, id: i32) -> bool {
     let name = u32::try_from(id).ok().and_then(|id| env.kernel.helper_name(HelperId(id)));
-    let Some(name) = name else { return Ok(false) };
-    let list = env.kernel.names(NameList::PacketChangingHelpers)?;
-    Ok(list.is_some_and(|list| {
-        list.iter().any(|listed| listed.strip_prefix("bpf_").unwrap_or(listed) == name)
-    }))
+    let Some(name) = name else { return false };
+    match env.kernel.names(NameList::PacketChangingHelpers) {
+        Ok(Some(list)) => {
+            list.iter().any(|listed| listed.strip_prefix("bpf_").unwrap_or(listed) == name)
+        }
+        Ok(None) | Err(_) => PACKET_CHANGING.contains(&name),
+    }
 }
 
 /// What the analyses need to know of a helper or kfunc (`get_call_summary`); `None` if it cannot

@@ -163,37 +163,46 @@ const MAX_FUNC_ARGS: usize = 12;
 
 /// Whether the prototype fits the model of a call (`btf_distill_func_proto`,
 /// `kernel/bpf/btf.c`). Also for what trampolines are attached to.
-pub(crate) fn check_model<'a, O: Observer>(
-    env: &mut Env<'a, O>,
-    btf: &'a Btf<'a>,
+pub(crate) fn check_model<O: Observer>(
+    env: &mut Env<'_, O>,
+    btf: &Btf<'_>,
     name: &str,
-    proto: FuncProto<'a>,
+    proto: FuncProto<'_>,
 ) -> Step {
+    match model_problem(btf, name, proto) {
+        None => Ok(()),
+        Some(message) => env.reject(message),
+    }
+}
+
+/// What does not fit, if anything.
+pub(crate) fn model_problem(btf: &Btf<'_>, name: &str, proto: FuncProto<'_>) -> Option<Structure> {
+    let name = || Text::new(name);
     let count = proto.params.len();
     if count > MAX_FUNC_ARGS {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        return env.reject(Structure::TooManyArguments { name: Text::new(name), count });
+        return Some(Structure::TooManyArguments { name: name(), count });
     }
     let (size, kind) = sized(btf, proto.returns);
     if size.is_none() || matches!(kind, Kind::Struct | Kind::Union) {
         let kind = kind_text(kind);
-        return env.reject(Structure::ReturnTypeUnsupported { name: Text::new(name), kind });
+        return Some(Structure::ReturnTypeUnsupported { name: name(), kind });
     }
     for (arg, param) in (0u32..).zip(proto.params) {
         if arg as usize + 1 == count && param.type_id.is_void() {
-            return env.reject(Structure::VariableArguments { name: Text::new(name) });
+            return Some(Structure::VariableArguments { name: name() });
         }
         let (size, kind) = sized(btf, param.type_id);
         match size {
-            Some(0) => return env.reject(Structure::VoidArgument { name: Text::new(name) }),
+            Some(0) => return Some(Structure::VoidArgument { name: name() }),
             Some(1..=16) => {}
             Some(_) | None => {
-                let (name, kind) = (Text::new(name), kind_text(kind));
-                return env.reject(Structure::ArgumentTypeUnsupported { name, arg, kind });
+                let kind = kind_text(kind);
+                return Some(Structure::ArgumentTypeUnsupported { name: name(), arg, kind });
             }
         }
     }
-    Ok(())
+    None
 }
 
 /// The size of a value of the type as an argument, and the kind it comes to (`__get_type_size`);

@@ -6,11 +6,11 @@ use crate::env::{Env, MapIndex};
 use crate::errno::Errno;
 use crate::mem::List;
 use crate::messages::Structure;
-use crate::outcome::{Step, Stop};
+use crate::outcome::Step;
 use crate::trace::Observer;
 use veristable_btf::{Btf, Kind, TypeData, TypeId};
 use veristable_kernel::{JitFeature, MapType, ProgType};
-use veristable_program::{FdEntry, MapDesc};
+use veristable_program::{FdEntry, FixupKind, MapDesc};
 
 /// A map in use; [`Env::map`] gives its description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,11 +52,10 @@ pub fn bind_fd_array<O: Observer>(env: &mut Env<'_, O>) -> Step {
     }
     let request = env.request;
     for (index, entry) in (0u32..).zip(&request.fd_array) {
-        let fd = index.cast_signed();
         match entry {
             FdEntry::Map(map) => {
                 if request.maps.get(*map as usize).is_none() {
-                    return env.reject(Structure::NotAMapOrBtf { fd });
+                    return env.reject(Structure::NotAMapOrBtf { fd: -1 });
                 }
                 add(env, *map)?;
             }
@@ -96,7 +95,8 @@ pub fn add_btf<'a, O: Observer>(env: &mut Env<'a, O>, btf: UsedBtf<'a>) -> Step 
 pub fn add_by_fd<O: Observer>(env: &mut Env<'_, O>, fd: i32) -> Step<MapIndex> {
     match u32::try_from(fd) {
         Ok(map) if (map as usize) < env.request.maps.len() => add(env, map),
-        _ => env.reject(Structure::NotAMap { fd }),
+        // An index outside stands for a descriptor that is not open; oracles pass -1.
+        _ => env.reject(Structure::NotAMap { fd: -1 }),
     }
 }
 
@@ -113,6 +113,8 @@ pub fn add_by_index<O: Observer>(env: &mut Env<'_, O>, index: i32) -> Step<MapIn
     let entry = usize::try_from(index).ok().and_then(|index| request.fd_array.get(index));
     match entry {
         Some(FdEntry::Map(map)) => add_by_fd(env, map.cast_signed()),
+        Some(FdEntry::Empty) => env.reject_with(Errno::EINVAL, Structure::NotAMap { fd: 0 }),
+        // The number that the descriptor would have is not known.
         Some(_) => env.reject_with(Errno::EINVAL, Structure::NotAMap { fd: index }),
         None => env.unsupported("fd_array index outside of the array", ""),
     }
@@ -326,28 +328,34 @@ pub fn check_direct_value<O: Observer>(env: &mut Env<'_, O>, map: MapIndex, offs
     }
 }
 
-/// The BTF behind a descriptor in the second half of a 64-bit immediate load.
+/// The BTF that a kernel variable's id counts in: that of the module which the loader names for
+/// the instruction, else the one behind the descriptor in the second slot.
 ///
 /// # Errors
 ///
 /// The rejection.
-pub fn btf_by_fd<'a, O: Observer>(
+pub fn btf_of_variable<'a, O: Observer>(
     env: &mut Env<'a, O>,
+    index: u32,
     fd: i32,
 ) -> Step<(&'a Btf<'a>, UsedBtf<'a>)> {
-    if fd == 0 {
-        return match env.kernel.btf(None)? {
-            Some(btf) => Ok((btf, UsedBtf::Kernel)),
-            None => env.reject(Structure::KernelLacksBtf),
+    let request = env.request;
+    let module = request.fixups.iter().find_map(|fixup| match &fixup.kind {
+        FixupKind::ModuleBtf(module) if fixup.insn == index => Some(&**module),
+        _ => None,
+    });
+    if let Some(module) = module {
+        return match env.kernel.btf(Some(module))? {
+            Some(btf) => Ok((btf, UsedBtf::Module(module))),
+            None => env.unsupported("BTF of a module that the kernel does not have", module),
         };
     }
-    // A request names BTFs only in its `fd_array`, from where libbpf takes this one, too.
-    let request = env.request;
-    match usize::try_from(fd).ok().and_then(|index| request.fd_array.get(index)) {
-        Some(FdEntry::ModuleBtf(module)) => match env.kernel.btf(Some(module))? {
-            Some(btf) => Ok((btf, UsedBtf::Module(module))),
-            None => Err(Stop::Rejected(Errno::EINVAL)),
-        },
-        _ => env.unsupported("BTF descriptor in a 64-bit immediate load", ""),
+    if fd != 0 {
+        // The number is passed as it stands, and stands for no BTF that the loader opened.
+        return env.reject(Structure::InvalidBtfObject);
+    }
+    match env.kernel.btf(None)? {
+        Some(btf) => Ok((btf, UsedBtf::Kernel)),
+        None => env.reject(Structure::KernelLacksBtf),
     }
 }

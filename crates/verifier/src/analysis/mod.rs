@@ -13,6 +13,7 @@ pub mod kfuncs;
 pub mod live_registers;
 pub mod maps;
 pub mod postorder;
+mod program_target;
 pub mod scc;
 pub mod stack_depth;
 pub mod subprograms;

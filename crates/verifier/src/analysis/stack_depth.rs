@@ -168,14 +168,14 @@ impl Walk<'_> {
             env.tick()?;
             let insn = env.code.insn(index)?;
             match env.code.aux(index)?.target {
-                Target::Kfunc(number) if insn.off == 0 => {
-                    if env.kfuncs.at(number as usize)?.name == "bpf_throw"
-                        && self.is_in_callback(env, subprog)?
-                    {
-                        env.insn = Some(index);
-                        let subprog = subprog.0;
-                        return env.reject(Finish::ThrowInCallback { insn: index, subprog });
-                    }
+                Target::Kfunc(number)
+                    if insn.off == 0
+                        && env.kfuncs.at(number as usize)?.name == "bpf_throw"
+                        && self.is_in_callback(env, subprog)? =>
+                {
+                    env.insn = Some(index);
+                    let subprog = subprog.0;
+                    return env.reject(Finish::ThrowInCallback { insn: index, subprog });
                 }
                 Target::Subprog(callee) => {
                     let flags = env.subprog(callee)?.flags;

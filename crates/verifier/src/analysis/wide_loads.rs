@@ -54,7 +54,7 @@ fn resolve_one<O: Observer>(env: &mut Env<'_, O>, index: u32, insn: Insn) -> Ste
         // A plain constant; the address of a subprogram, resolved with the subprograms.
         0 | BPF_PSEUDO_FUNC => return Ok(()),
         BPF_PSEUDO_BTF_ID => {
-            let variable = resolve_variable(env, insn.imm, second.imm)?;
+            let variable = resolve_variable(env, index, insn.imm, second.imm)?;
             env.code.aux_mut(index)?.target = Target::KernelVariable(variable);
             return Ok(());
         }
@@ -78,10 +78,11 @@ fn resolve_one<O: Observer>(env: &mut Env<'_, O>, index: u32, insn: Insn) -> Ste
 /// `check_pseudo_btf_id`
 fn resolve_variable<O: Observer>(
     env: &mut Env<'_, O>,
+    index: u32,
     btf_id: i32,
     btf_fd: i32,
 ) -> Step<KernelVariable> {
-    let (btf, used) = maps::btf_by_fd(env, btf_fd)?;
+    let (btf, used) = maps::btf_of_variable(env, index, btf_fd)?;
     let id = TypeId(btf_id.cast_unsigned());
     let Ok(ty) = btf.type_by_id(id) else {
         return env.reject(Structure::InvalidVariableId { btf_id });

@@ -166,3 +166,71 @@ impl LogBuffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+
+    fn text(buffer: &LogBuffer) -> String {
+        buffer.pieces().iter().flat_map(|piece| piece.iter().copied().map(char::from)).collect()
+    }
+
+    fn written(mode: BufferMode, size: u32, lines: &[&str]) -> LogBuffer {
+        let mut buffer = LogBuffer::new(mode, size);
+        lines.iter().for_each(|line| buffer.write(line.as_bytes()));
+        buffer
+    }
+
+    #[test]
+    fn what_fits_stays() {
+        for mode in [BufferMode::Fixed, BufferMode::Rotating] {
+            let buffer = written(mode, 8, &["abc\n", "de\n"]);
+            assert_eq!((text(&buffer).as_str(), buffer.true_size()), ("abc\nde\n", 8));
+            assert!(!buffer.is_truncated());
+        }
+    }
+
+    #[test]
+    fn fixed_keeps_the_first_and_rotating_the_last_bytes() {
+        let lines = ["one\n", "two\n", "three\n"];
+        let fixed = written(BufferMode::Fixed, 8, &lines);
+        assert_eq!((text(&fixed).as_str(), fixed.true_size()), ("one\ntwo", 15));
+        let rotating = written(BufferMode::Rotating, 8, &lines);
+        assert_eq!((text(&rotating).as_str(), rotating.true_size()), ("\nthree\n", 15));
+        assert!(fixed.is_truncated() && rotating.is_truncated());
+    }
+
+    #[test]
+    fn every_size_keeps_the_same_tail() {
+        let lines = ["0: (b7) r0 = 0\n", "1: (95) exit\n", "processed 2 insns\n"];
+        let all: String = lines.concat();
+        for size in 1..60u32 {
+            let buffer = written(BufferMode::Rotating, size, &lines);
+            let keep = all.len().min(size as usize - 1);
+            assert_eq!(text(&buffer), all[all.len() - keep..], "{size}");
+            let buffer = written(BufferMode::Fixed, size, &lines);
+            assert_eq!(text(&buffer), all[..keep], "{size}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_taken_back() {
+        let mut buffer = written(BufferMode::Rotating, 64, &["start\n", "path\n"]);
+        buffer.reset(6);
+        buffer.write(b"end\n");
+        assert_eq!((text(&buffer).as_str(), buffer.true_size()), ("start\nend\n", 12));
+        // Beyond what is kept: nothing of it is left.
+        let mut buffer = written(BufferMode::Rotating, 8, &["start\n", "a long path\n"]);
+        buffer.reset(6);
+        buffer.write(b"end\n");
+        assert_eq!(text(&buffer), "end\n");
+    }
+
+    #[test]
+    fn without_a_buffer_lengths_are_counted() {
+        let buffer = written(BufferMode::Rotating, 0, &["abc\n"]);
+        assert_eq!((text(&buffer).as_str(), buffer.true_size()), ("", 5));
+        assert!(!buffer.is_truncated());
+    }
+}

@@ -27,6 +27,14 @@ messages! {
         /// `bpf_check_attach_target`
         InvalidBtfId { btf_id: u32 } EINVAL => "attach_btf_id {btf_id} is invalid";
         /// `bpf_check_attach_target`
+        NoSubprogram { name: Text } EINVAL => "Subprog {name} doesn't exist";
+        /// `bpf_check_attach_target`
+        NestedTracing EINVAL => "Cannot nest tracing program attach more than once";
+        /// `bpf_check_attach_target`
+        OnlyFentryOnPrograms EINVAL => "Only FENTRY/FEXIT progs are attachable to another BPF prog";
+        /// `bpf_check_attach_target`
+        ModifyReturnOfProgram EINVAL => "can't modify return codes of BPF programs";
+        /// `bpf_check_attach_target`
         ReplaceKernelFunction EINVAL => "Cannot replace kernel functions";
         /// `bpf_check_attach_target`
         NotTypedef { btf_id: u32 } EINVAL => "attach_btf_id {btf_id} is not a typedef";

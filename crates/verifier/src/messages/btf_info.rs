@@ -11,7 +11,7 @@ messages! {
         /// `check_btf_func_early`
         FuncRecordSize { size: u32 } EINVAL => "invalid func info rec size {size}";
         /// `check_btf_func_early`
-        FuncTail E2BIG => "nonzero tailing record in func info";
+        FuncTail E2BIG => bare "nonzero tailing record in func info";
         /// `check_btf_func_early`
         FirstFuncOffset { offset: u32 } EINVAL => bare "nonzero insn_off {offset} for the first func info record";
         /// `check_btf_func_early`

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Every rule file in `rules/`, on the built-in kernels that its cases name.
+//!
+//! Cases without a kernel run on the default one. `RULES=name` runs one file.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, missing_docs)]
+
+use std::fs;
+use std::path::Path;
+
+use veristable_corpus::rules::{self, Case, Observed, Verdict};
+use veristable_kernel::Kernel;
+use veristable_verifier::log::KernelLog;
+use veristable_verifier::{Dialect, Machine, Options, Outcome, Stats, verify};
+
+/// Runs one case; what differs from the expectation, if anything.
+fn check(case: &Case, kernel: &dyn Kernel) -> Option<String> {
+    let mut log = KernelLog::new(case.request.log, Dialect::V6_18);
+    // As in the guests: unprivileged programs may be loaded.
+    let machine = Machine { unprivileged_disabled: false, ..Machine::default() };
+    let options = Options { machine, ..Options::default() };
+    let outcome = verify(&case.request, kernel, &options, &mut log);
+    let mut seen = observed(&outcome);
+    seen.log = log.text();
+    case.differs(&seen)
+}
+
+fn observed(outcome: &Outcome) -> Observed {
+    let stats = outcome.stats().map(figures).unwrap_or_default();
+    match outcome {
+        Outcome::Accepted(_) => Observed { verdict: Verdict::Accept, stats, ..Observed::default() },
+        Outcome::Rejected(rejected) => Observed {
+            verdict: Verdict::Reject,
+            errno: Some(rejected.errno.to_string()),
+            messages: rejected
+                .messages
+                .iter()
+                .flat_map(|m| m.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+                .collect(),
+            insn: rejected.insn,
+            stats,
+            log: String::new(),
+        },
+        other => {
+            let text = match other {
+                Outcome::Unsupported(feature) => feature.to_string(),
+                Outcome::UnknownFact(fact) => format!("unknown fact: {fact}"),
+                other => format!("{other:?}"),
+            };
+            Observed { verdict: Verdict::Unsupported(text), ..Observed::default() }
+        }
+    }
+}
+
+fn figures(stats: &Stats) -> Vec<(String, u64)> {
+    [
+        ("processed_insns", stats.processed_insns),
+        ("max_states_per_insn", stats.max_states_per_insn),
+        ("total_states", stats.total_states),
+        ("peak_states", stats.peak_states),
+    ]
+    .map(|(name, value)| (name.to_owned(), u64::from(value)))
+    .to_vec()
+}
+
+#[test]
+fn rule_files() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
+    let mut files: Vec<_> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "bpfasm"))
+        .collect();
+    files.sort();
+    let only = std::env::var("RULES").ok();
+    // One kernel today; a case that names another is for the day when its design is built.
+    let name = veristable_profiles::DEFAULT;
+    let kernel = veristable_profiles::open(name).unwrap();
+    let (mut count, mut wrong) = (0, Vec::new());
+    for path in files {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if only.as_ref().is_some_and(|only| *only != stem) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let cases = match rules::parse(&text, &kernel) {
+            Ok(cases) => cases,
+            Err(error) => panic!("{}: {error:#}", path.display()),
+        };
+        for case in cases.iter().filter(|case| case.is_for(name)) {
+            count += 1;
+            if let Some(difference) = check(case, &kernel) {
+                wrong.push(format!("{stem}:{}: {}: {difference}", case.line, case.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count} cases:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 0, "no cases");
+}
