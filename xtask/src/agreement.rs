@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use veristable_agreement::{
-    Case, Class, Finished, Known, Match, Observation, Prediction, RunOptions, Said, run as compare,
-    summarise,
+    Case, Class, Finished, Known, Match, Observation, Prediction, RunOptions, Said, machine_of,
+    run as compare, summarise,
 };
 use veristable_corpus::{Manifest, cache, info, mutants, raw, structural};
 use veristable_kernel::{Kernel, Profile};
@@ -84,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         veristable_profiles::open(name)?
     };
+    let machine = machine_of(oracle.as_mut());
     let mut bad = false;
     for set in &args.sets {
         let (mut cases, unlinked) = load(set, &kernel)?;
@@ -96,7 +97,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         let options = RunOptions {
             log_level: args.log_level,
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(60),
+            machine,
             ..RunOptions::default()
         };
         let started = std::time::Instant::now();

@@ -2,12 +2,14 @@
 //! Agreement with real kernels: compares what `veristable` says with what an oracle says.
 //!
 //! ```text
+//! cells     a sample of a kernel's facts, as programs
 //! compare   one program: classes of verdicts, message, counts, log
 //! run       a set: predict, ask, compare
 //! table     sums over a set
 //! known     the checked-in list of known disagreements
 //! ```
 
+pub mod cells;
 mod compare;
 mod known;
 mod run;
@@ -17,5 +19,5 @@ pub use compare::{
     Answer, Class, Comparison, Counts, Match, Observation, Prediction, Said, compare,
 };
 pub use known::{Changes, Known, KnownError};
-pub use run::{Case, Finished, RunOptions, observe, predict, run, summarise};
+pub use run::{Case, Finished, RunOptions, machine_of, observe, predict, run, summarise};
 pub use table::{Share, Table};

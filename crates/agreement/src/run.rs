@@ -9,7 +9,7 @@ use veristable_kernel::Kernel;
 use veristable_oracle::{self as oracle, LoadOptions, Oracle, OracleError, log};
 use veristable_program::{LoadRequest, LogRequest};
 use veristable_verifier::log::KernelLog;
-use veristable_verifier::{Dialect, Options, Outcome, verify};
+use veristable_verifier::{Dialect, Machine, Options, Outcome, verify};
 
 /// One program to compare.
 #[derive(Clone, Debug)]
@@ -29,11 +29,33 @@ pub struct RunOptions {
     pub timeout: Duration,
     /// Programs handed to the oracle at once.
     pub batch: usize,
+    /// Settings of the oracle's machine; see [`machine_of`].
+    pub machine: Machine,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { log_level: 4, timeout: Duration::from_secs(20), batch: 256 }
+        Self {
+            log_level: 4,
+            timeout: Duration::from_secs(20),
+            batch: 256,
+            machine: Machine::default(),
+        }
+    }
+}
+
+/// The settings of an oracle's machine that change verdicts, read from its files. What cannot be
+/// read is as distributions ship it.
+pub fn machine_of(oracle: &mut dyn Oracle) -> Machine {
+    let mut number = |path: &str| -> Option<u32> {
+        String::from_utf8(oracle.read_file(path).ok()?).ok()?.trim().parse().ok()
+    };
+    let default = Machine::default();
+    Machine {
+        unprivileged_disabled: number("/proc/sys/kernel/unprivileged_bpf_disabled")
+            .map_or(default.unprivileged_disabled, |n| n != 0),
+        jit: number("/proc/sys/net/core/bpf_jit_enable").map_or(default.jit, |n| n != 0),
+        ..default
     }
 }
 
@@ -87,7 +109,7 @@ pub fn run(
         let part: Vec<Finished> = batch
             .par_iter()
             .zip(answers)
-            .map(|(case, answer)| finish(case, answer, kernel, options.log_level))
+            .map(|(case, answer)| finish(case, answer, kernel, options))
             .collect();
         finished.extend(part);
         each(finished.len());
@@ -99,16 +121,16 @@ fn finish(
     case: &Case,
     answer: Option<oracle::Answer>,
     kernel: &dyn Kernel,
-    log_level: u32,
+    options: RunOptions,
 ) -> Finished {
     let started = Instant::now();
-    let prediction = predict(&case.request, kernel, log_level);
+    let prediction = predict(&case.request, kernel, options.log_level, options.machine);
     let our_time = started.elapsed();
     let their_time = answer.as_ref().and_then(|a| a.verification_us).map(Duration::from_micros);
     let splat = answer.as_ref().and_then(|a| a.splat.clone());
     let observation = answer.map_or_else(
         || Observation::NoAnswer("the oracle skipped it".into()),
-        |answer| observe(&answer, log_level, &case.request.insns),
+        |answer| observe(&answer, options.log_level, &case.request.insns),
     );
     let comparison = compare(&prediction, &observation);
     Finished {
@@ -124,11 +146,16 @@ fn finish(
 
 /// What `veristable` says about a request, with its log at a level.
 #[must_use]
-pub fn predict(request: &LoadRequest, kernel: &dyn Kernel, log_level: u32) -> Prediction {
+pub fn predict(
+    request: &LoadRequest,
+    kernel: &dyn Kernel,
+    log_level: u32,
+    machine: Machine,
+) -> Prediction {
     let mut request = request.clone();
     request.log = LogRequest { level: log_level, size: LOG_SIZE };
     let mut log = KernelLog::new(request.log, Dialect::V6_18);
-    let outcome = verify(&request, kernel, &Options::default(), &mut log);
+    let outcome = verify(&request, kernel, &Options { machine, ..Options::default() }, &mut log);
     let said = match &outcome {
         Outcome::Accepted(_) => Said::Accepted,
         Outcome::Rejected(rejected) => Said::Rejected(i32::from(rejected.errno.0)),
@@ -176,9 +203,27 @@ fn answer(
 ) -> Answer {
     let message = match said {
         Said::Accepted => String::new(),
-        Said::Rejected(_) => log::message(text).join("\n"),
+        Said::Rejected(_) => without_descriptors(&log::message(text).join("\n")),
     };
-    Answer { said, message, counts, log: (log_level & 3 != 0).then(|| log::normalise(text, insns)) }
+    let log = (log_level & 3 != 0).then(|| without_descriptors(&log::normalise(text, insns)));
+    Answer { said, message, counts, log }
+}
+
+/// Descriptor numbers are chance: `fd 13 is not pointing to …` becomes `fd N is not pointing to …`.
+fn without_descriptors(text: &str) -> String {
+    const AFTER: &str = " is not pointing to";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(AFTER) {
+        let kept = before.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+        let named = kept.ends_with("fd ") && kept.len() < before.len();
+        out.push_str(if named { kept } else { before });
+        out.push_str(if named { "N" } else { "" });
+        out.push_str(AFTER);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Sums and the disagreements, in the order of the set.
@@ -191,4 +236,24 @@ pub fn summarise(finished: &[Finished]) -> (Table, Vec<&Finished>) {
         .filter(|f| f.comparison.class.disagrees() && f.comparison.class != Class::NoAnswer)
         .collect();
     (table, odd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_descriptors;
+
+    #[test]
+    fn descriptor_numbers_are_left_out() {
+        let check = |text: &str, want: &str| assert_eq!(without_descriptors(text), want);
+        check(
+            "fd 13 is not pointing to valid bpf_map\n",
+            "fd N is not pointing to valid bpf_map\n",
+        );
+        check(
+            "fd -1 is not pointing to valid bpf_map or btf",
+            "fd N is not pointing to valid bpf_map or btf",
+        );
+        check("R1 is not pointing to x", "R1 is not pointing to x");
+        check("nothing", "nothing");
+    }
 }

@@ -8,7 +8,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, bail};
 use std::io::{self, Write};
 use veristable_agreement::{
-    Case, Class, Finished, Observation, Prediction, RunOptions, Said, run as compare_all, summarise,
+    Case, Class, Finished, Observation, Prediction, RunOptions, Said, machine_of,
+    run as compare_all, summarise,
 };
 use veristable_program::LoadRequest;
 use veristable_report::errno_name;
@@ -38,8 +39,12 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
         }
     }
     let bar = progress(cases.len() as u64);
-    let options =
-        RunOptions { log_level: if args.logs { 6 } else { 4 }, batch: 32, ..RunOptions::default() };
+    let options = RunOptions {
+        log_level: if args.logs { 6 } else { 5 },
+        batch: 32,
+        machine: machine_of(oracle.as_mut()),
+        ..RunOptions::default()
+    };
     let finished = compare_all(&cases, &kernel, oracle.as_mut(), options, &mut |done| {
         bar.set_position(done as u64);
     })?;

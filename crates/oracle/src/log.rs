@@ -66,9 +66,19 @@ pub fn message(log: &str) -> Vec<&str> {
     body.get(start..)
         .unwrap_or_default()
         .iter()
-        .copied()
+        .map(|line| without_statistics(line))
         .filter(|line| !line.trim().is_empty())
         .collect()
+}
+
+/// A message without a line end of its own runs into the statistics.
+fn without_statistics(line: &str) -> &str {
+    let time = line.find("verification time ").filter(|_| line.ends_with(" usec"));
+    let depth = line.find("stack depth ").filter(|at| {
+        let rest = line.get(at + "stack depth ".len()..).unwrap_or_default();
+        rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'+')
+    });
+    line.get(..time.or(depth).unwrap_or(line.len())).unwrap_or(line)
 }
 
 /// The number of the line where the statistics begin.
@@ -194,7 +204,11 @@ pub const RUNTIME_VALUE: &str = "0xRUNTIME";
 pub fn normalise(log: &str, insns: &[Insn]) -> String {
     let mut out = String::with_capacity(log.len());
     for line in log.split_inclusive('\n') {
-        if line.starts_with("verification time ") {
+        // It may follow a message that has no line end of its own.
+        if let Some((before, _)) = line.split_once("verification time ")
+            && line.trim_end().ends_with(" usec")
+        {
+            out.push_str(before);
             continue;
         }
         match runtime_value(line, insns) {
@@ -247,6 +261,16 @@ mod tests {
         stack depth 0+8\n\
         processed 2 insns (limit 1000000) max_states_per_insn 1 total_states 2 peak_states 3 \
         mark_read 4\n";
+
+    #[test]
+    fn a_message_without_a_line_end_runs_into_the_statistics() {
+        let ours = "bad recordstack depth 0\nprocessed 0 insns (limit 1000000) \
+                    max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
+        let theirs = ours.replace("stack depth", "verification time 9 usec\nstack depth");
+        assert_eq!(message(ours), ["bad record"]);
+        assert_eq!(message(&theirs), ["bad record"]);
+        assert_eq!(normalise(&theirs, &[]), normalise(ours, &[]));
+    }
 
     #[test]
     fn a_rejection_is_read() {
