@@ -5,9 +5,10 @@
 use crate::LinkError;
 use crate::info::Collected;
 use crate::link::Context;
+use crate::object::CALLBACK_TAG;
 use crate::program::{CALL, Function, LD_IMM64, PSEUDO_CALL, Reloc, RelocKind};
 use std::collections::HashMap;
-use veristable_btf::{Linkage, TypeData};
+use veristable_btf::{Linkage, TypeId};
 use veristable_isa::Insn;
 use veristable_program::InfoTable;
 
@@ -89,13 +90,6 @@ impl<'c, 'o> Assembler<'c, 'o> {
         self.context.object.functions.list.get(index)
     }
 
-    /// Takes bytes from the budget of all programs.
-    fn take(&self, bytes: usize) -> Result<(), LinkError> {
-        let mut budget = self.context.budget.borrow_mut();
-        *budget = budget.checked_sub(bytes).ok_or(LinkError::TooLarge)?;
-        Ok(())
-    }
-
     /// Appends a function's instructions and relocations; returns where they begin.
     fn append(&mut self, index: usize) -> Result<u32, LinkError> {
         let place = u32::try_from(self.insns.len()).map_err(|_| LinkError::TooLarge)?;
@@ -104,8 +98,8 @@ impl<'c, 'o> Assembler<'c, 'o> {
             return Err(error.clone());
         }
         let changed = self.context.core.of(index)?;
-        self.take((function.len as usize).saturating_mul(Insn::SIZE))?;
-        self.take(function.relocs.len().saturating_mul(size_of::<Reloc>()))?;
+        self.context.take((function.len as usize).saturating_mul(Insn::SIZE))?;
+        self.context.take(function.relocs.len().saturating_mul(size_of::<Reloc>()))?;
         self.insns.extend_from_slice(function.insns());
         let own = self.insns.get_mut(place as usize..).unwrap_or(&mut []);
         for (at, insn) in changed.into_iter().flatten() {
@@ -203,6 +197,7 @@ impl<'c, 'o> Assembler<'c, 'o> {
         else {
             return Ok(());
         };
+        self.context.take(infos.func.search_cost(function) + infos.line.search_cost(function))?;
         let before = self.func.len() + self.line.len();
         let missing = |what: &'static str| LinkError::MissingInfo {
             function: function.name.to_string(),
@@ -210,7 +205,7 @@ impl<'c, 'o> Assembler<'c, 'o> {
         };
         self.func.add(&infos.func, function, place).map_err(|()| missing("function info"))?;
         self.line.add(&infos.line, function, place).map_err(|()| missing("line info"))?;
-        self.take(self.func.len() + self.line.len() - before)
+        self.context.take(self.func.len() + self.line.len() - before)
     }
 
     /// The subprogram that a declaration tag makes the program's exception callback
@@ -221,16 +216,15 @@ impl<'c, 'o> Assembler<'c, 'o> {
             return Ok(None);
         };
         let mut found = None;
-        for (id, name) in &object.exception_callbacks {
+        for tag in object.exception_callbacks.tags_on(&program.name) {
+            let Ok(tag) = btf.type_by_id(*tag) else { continue };
+            let name = tag.name().strip_prefix(CALLBACK_TAG).unwrap_or_default();
             let error = |problem: &'static str| LinkError::ExceptionCallback {
-                callback: name.clone(),
+                callback: name.to_owned(),
                 problem,
             };
-            let Ok(tagged) = btf.type_by_id(*id) else { continue };
-            if tagged.name() != &*program.name {
-                continue;
-            }
-            let TypeData::Func(func) = tagged.data() else {
+            let tagged = btf.type_by_id(TypeId(tag.size_or_type())).ok();
+            let Some(func) = tagged.and_then(|tagged| tagged.as_func()) else {
                 return Err(error("the tag is not on a function"));
             };
             if func.linkage != Linkage::Global {
@@ -240,10 +234,8 @@ impl<'c, 'o> Assembler<'c, 'o> {
             if found.is_some() {
                 return Ok(None);
             }
-            let subprograms = object.functions.list.iter().enumerate();
-            let mut subprograms =
-                subprograms.filter(|(_, f)| object.functions.is_subprogram(f) && *f.name == **name);
-            match subprograms.next() {
+            let index = object.exception_callbacks.subprogram(name);
+            match index.and_then(|index| Some((index, object.functions.list.get(index)?))) {
                 Some((_, f)) if !f.global || f.hidden => {
                     return Err(error("it must be a global function that is not hidden"));
                 }

@@ -177,6 +177,7 @@ fn fix_externs(
     };
     if let Some(section) = is(KSYMS, false).and_then(|id| btf.type_by_id(id).ok()) {
         let int = int_type(btf);
+        let mut named = HashSet::new();
         let mut vars: Vec<SectionVar> =
             section.as_datasec().into_iter().flat_map(|s| s.vars).collect();
         for (index, var) in vars.iter_mut().enumerate() {
@@ -184,7 +185,10 @@ fn fix_externs(
             externs.by_name(ty.name()).ok_or_else(|| undefined(&ty))?;
             match (ty.kind(), dummy) {
                 (Kind::Func, Some((dummy_id, dummy_name))) => {
-                    name_params(&mut patches, &ty, dummy_name);
+                    // Many functions may share a prototype.
+                    if named.insert(ty.size_or_type()) {
+                        name_params(&mut patches, &ty, dummy_name);
+                    }
                     var.type_id = dummy_id;
                     patches.set_info(ty.id(), (ty.info() & !0xffff) | Linkage::Global.number());
                 }

@@ -6,12 +6,47 @@ use crate::Error;
 use crate::elf::{Elf, Section, SectionKind};
 use crate::externs::{Externs, KCONFIG};
 use crate::maps::{Map, MapKind, Maps};
-use veristable_btf::{Btf, Kind, Linkage};
+use std::collections::HashMap;
+use veristable_btf::{Btf, Kind, Linkage, TypeId};
 use veristable_kernel::MapType;
 use veristable_program::{Blob, MapFlags, MapSpec};
 
 /// Longest name of a map or program in the kernel (`BPF_OBJ_NAME_LEN` less one).
 pub(crate) const NAME_LEN: usize = 15;
+
+/// Types with names of sections: looking through all types for each section would take long for
+/// an object with many of both.
+#[derive(Default)]
+pub(crate) struct SectionTypes<'b> {
+    /// The first type of a name, and the first that describes a section.
+    by_name: HashMap<&'b str, (TypeId, Option<TypeId>)>,
+}
+
+impl<'b> SectionTypes<'b> {
+    pub(crate) fn new(btf: &'b Btf<'_>) -> Self {
+        let mut by_name = HashMap::new();
+        for ty in btf.types() {
+            let name = ty.name();
+            if name.starts_with(['.', '?']) {
+                let (_, datasec) = by_name.entry(name).or_insert((ty.id(), None));
+                if ty.kind() == Kind::Datasec {
+                    datasec.get_or_insert(ty.id());
+                }
+            }
+        }
+        Self { by_name }
+    }
+
+    /// The first type of this name.
+    fn first(&self, name: &str) -> Option<TypeId> {
+        self.by_name.get(name).map(|(first, _)| *first)
+    }
+
+    /// The section of this name.
+    pub(crate) fn datasec(&self, name: &str) -> Option<TypeId> {
+        self.by_name.get(name)?.1
+    }
+}
 
 /// The kind of map that a section becomes.
 fn kind_of(section: &Section<'_>) -> Option<MapKind> {
@@ -32,7 +67,7 @@ fn kind_of(section: &Section<'_>) -> Option<MapKind> {
 pub(crate) fn add_maps(
     maps: &mut Maps,
     elf: &Elf<'_>,
-    btf: Option<&Btf<'_>>,
+    types: (Option<&Btf<'_>>, &SectionTypes<'_>),
     externs: &Externs,
     object_name: &str,
 ) -> Result<(), Error> {
@@ -46,7 +81,7 @@ pub(crate) fn add_maps(
             MapKind::Bss => None,
             _ => Some(Blob::from(section.data)),
         };
-        let spec = value_map(btf, object_name, section.name, &kind, size);
+        let spec = value_map(types, object_name, section.name, &kind, size);
         maps.list.push(Map {
             spec,
             inner: None,
@@ -62,7 +97,7 @@ pub(crate) fn add_maps(
         let kind = MapKind::Kconfig;
         maps.kconfig = Some(maps.list.len());
         maps.list.push(Map {
-            spec: value_map(btf, object_name, KCONFIG, &kind, externs.config_size),
+            spec: value_map(types, object_name, KCONFIG, &kind, externs.config_size),
             inner: None,
             kind,
             section: elf.symtab,
@@ -77,13 +112,13 @@ pub(crate) fn add_maps(
 
 /// An array with one value (`bpf_object__init_internal_map` of libbpf).
 fn value_map(
-    btf: Option<&Btf<'_>>,
+    (btf, names): (Option<&Btf<'_>>, &SectionTypes<'_>),
     object_name: &str,
     section: &str,
     kind: &MapKind,
     size: u32,
 ) -> MapSpec {
-    let value = btf.and_then(|btf| btf.find(section.as_bytes(), |_| true));
+    let value = names.first(section);
     let mut flags = MapFlags::empty();
     flags.set(MapFlags::RDONLY_PROG, matches!(kind, MapKind::Rodata | MapKind::Kconfig));
     let is_mmapable = btf.zip(value).is_some_and(|(btf, value)| {

@@ -2,6 +2,7 @@
 //! The ELF file: sections and symbols over untrusted bytes.
 
 use crate::Error;
+use crate::program::MAX_NAME;
 use object::LittleEndian as Le;
 use object::elf::{
     EM_BPF, EM_NONE, ET_REL, FileHeader64, Rel64, SHF_EXECINSTR, SHT_NOBITS, SHT_PROGBITS, SHT_REL,
@@ -76,7 +77,7 @@ pub(crate) enum SymbolKind {
 /// A symbol.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Symbol<'a> {
-    /// Empty if it has none or one that cannot be read.
+    /// Empty if it has none, or one that cannot be read or is too long.
     pub(crate) name: &'a [u8],
     pub(crate) kind: SymbolKind,
     pub(crate) local: bool,
@@ -132,13 +133,14 @@ impl<'a> Elf<'a> {
         let header = FileHeader64::<Le>::parse(bytes).map_err(|error| damaged(0, &error))?;
         check_machine(header)?;
         let headers = header.section_headers(Le, bytes).map_err(|error| damaged(40, &error))?;
-        let names =
-            header.section_strings(Le, bytes, headers).map_err(|error| damaged(62, &error))?;
+        let names = section_names(header, headers, bytes).map_err(|error| damaged(62, &error))?;
         let mut sections = Vec::with_capacity(headers.len());
         for (index, section) in headers.iter().enumerate() {
-            let name = section.name(Le, names).ok().and_then(|name| str::from_utf8(name).ok());
+            let name = string_at(names, section.sh_name(Le));
+            let name = name.and_then(|name| str::from_utf8(name).ok());
             sections.push(read_section(bytes, index, section, name)?);
         }
+        check_overlap(&sections, bytes.len())?;
         let mut by_name = HashMap::with_capacity(sections.len());
         for (index, section) in sections.iter().enumerate().skip(1) {
             by_name.entry(section.name).or_insert(index);
@@ -162,6 +164,37 @@ impl<'a> Elf<'a> {
             symbol: usize::try_from(rel.r_sym(Le)).unwrap_or(usize::MAX),
         })
     }
+}
+
+/// The bytes of the section names.
+fn section_names<'a>(
+    header: &FileHeader64<Le>,
+    headers: &[SectionHeader64<Le>],
+    bytes: &'a [u8],
+) -> Result<&'a [u8], object::read::Error> {
+    if headers.is_empty() {
+        return Ok(&[]);
+    }
+    let index = usize::try_from(header.shstrndx(Le, bytes)?).unwrap_or(usize::MAX);
+    headers.get(index).map_or(Ok(&[]), |section| section.data(Le, bytes))
+}
+
+/// A string of a table, if it ends within [`MAX_NAME`] bytes. Longer names are of no use, and
+/// looking for the end of many that share their bytes would take forever.
+fn string_at(strings: &[u8], offset: u32) -> Option<&[u8]> {
+    let rest = strings.get(offset as usize..)?;
+    let window = rest.get(..=MAX_NAME).unwrap_or(rest);
+    window.get(..window.iter().position(|byte| *byte == 0)?)
+}
+
+/// Sections that share their bytes would take many times the size of the file.
+fn check_overlap(sections: &[Section<'_>], file_size: usize) -> Result<(), Error> {
+    let mut room = file_size;
+    for section in sections {
+        let left = room.checked_sub(section.data.len());
+        room = left.ok_or_else(|| section.error("it overlaps other sections"))?;
+    }
+    Ok(())
 }
 
 /// Class and byte order, so that other machines' objects get a message of their own.
@@ -246,7 +279,8 @@ fn read_section<'a>(
     // libelf reads a section's data when asked; the string tables are needed, DWARF is not.
     let needed = !section.ignored || header.sh_type(Le) == SHT_STRTAB;
     match header.data(Le, bytes) {
-        Ok(data) => section.data = data,
+        Ok(data) if needed => section.data = data,
+        Ok(_) => {}
         Err(_) if needed => {
             return Err(error(format!(
                 "its {size} bytes reach past the end of the file ({} bytes)",
@@ -303,11 +337,8 @@ fn read_symbols<'a>(
 }
 
 fn read_symbol<'a>(symbol: &Sym64<Le>, strings: &'a [u8]) -> Symbol<'a> {
-    let start = symbol.st_name.get(Le) as usize;
-    let name = strings.get(start..).unwrap_or(&[]);
-    let len = name.iter().position(|byte| *byte == 0).unwrap_or(0);
     Symbol {
-        name: name.get(..len).unwrap_or(&[]),
+        name: string_at(strings, symbol.st_name.get(Le)).unwrap_or(&[]),
         kind: match symbol.st_info.0 & 0xf {
             0 => SymbolKind::None,
             1 => SymbolKind::Object,

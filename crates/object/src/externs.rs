@@ -3,7 +3,6 @@
 
 use crate::Error;
 use crate::elf::Elf;
-use crate::program::MAX_NAME;
 use std::collections::HashMap;
 use veristable_btf::{Btf, Kind, Linkage, Type, TypeData, TypeId};
 
@@ -103,10 +102,6 @@ impl Externs {
                 problem: "the object has no BTF that describes it".into(),
             };
             let btf = btf.ok_or_else(no_btf)?;
-            if name.len() > MAX_NAME {
-                let problem = format!("its name has {} bytes", name.len());
-                return Err(Error::Extern { name, section: String::new(), problem });
-            }
             let declared = declared.get_or_insert_with(|| Declarations::new(btf));
             let kind = declared.kind(btf, &name)?;
             list.push(Extern { name, weak: elf_symbol.weak, kind, symbol });

@@ -23,6 +23,12 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    /// Bytes that have to be looked through for a function, where they are not in order.
+    pub(crate) fn search_cost(&self, function: &Function) -> usize {
+        let rows = self.sections.get(&function.section).filter(|rows| !rows.sorted);
+        rows.map_or(0, |rows| rows.bytes.len())
+    }
+
     fn new<R: Record>(elf: &Elf<'_>, btf: &Btf<'_>, groups: Groups<'_, R>) -> Self {
         let record_size = groups.record_size();
         let mut sections = HashMap::new();

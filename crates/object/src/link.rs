@@ -49,7 +49,16 @@ pub(crate) struct Context<'o> {
     /// Names of the modules that count as loaded.
     pub(crate) modules: Vec<String>,
     /// Bytes that linked programs may still take.
-    pub(crate) budget: RefCell<usize>,
+    budget: RefCell<usize>,
+}
+
+impl Context<'_> {
+    /// Takes bytes from what all programs may have together.
+    pub(crate) fn take(&self, bytes: usize) -> Result<(), LinkError> {
+        let mut budget = self.budget.borrow_mut();
+        *budget = budget.checked_sub(bytes).ok_or(LinkError::TooLarge)?;
+        Ok(())
+    }
 }
 
 impl Object {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The object: everything that can be known without a kernel.
 
+use crate::data::SectionTypes;
 use crate::elf::{Elf, Section, SectionKind};
 use crate::externs::Externs;
 use crate::info::Infos;
 use crate::maps::{MapKind, Maps};
 use crate::program::{CoreReloc, Function, Functions, MAX_NAME, Targets};
 use crate::{Error, btf_fixup, data, struct_ops};
+use std::collections::HashMap;
+use std::sync::Arc;
 use veristable_btf::{Btf, BtfExt, Kind, TypeId};
 use veristable_kernel::{MapType, ProgType};
 use veristable_program::Blob;
@@ -65,8 +68,7 @@ pub struct Object {
     pub(crate) btf: Option<Btf<'static>>,
     pub(crate) btf_bytes: Option<Blob>,
     pub(crate) infos: Option<Infos>,
-    /// Functions (by type) with a declaration tag that names an exception callback.
-    pub(crate) exception_callbacks: Vec<(TypeId, String)>,
+    pub(crate) exception_callbacks: ExceptionCallbacks,
     /// Why BTF that the object has but does not need is not used.
     btf_problem: Option<Error>,
     /// Bytes of the file.
@@ -95,8 +97,10 @@ impl Object {
             .map(|btf| btf_fixup::fix(btf, &elf, offset, &externs, &functions.list, functions.text))
             .transpose()?;
         let mut maps = Maps::collect(&elf, btf.as_ref())?;
-        data::add_maps(&mut maps, &elf, btf.as_ref(), &externs, &object_name(name))?;
-        struct_ops::add_maps(&mut maps, &elf, btf.as_ref())?;
+        let names = btf.as_ref().map(SectionTypes::new).unwrap_or_default();
+        let types = (btf.as_ref(), &names);
+        data::add_maps(&mut maps, &elf, types, &externs, &object_name(name))?;
+        struct_ops::add_maps(&mut maps, &elf, btf.as_ref(), &names)?;
         read_relocations(&elf, btf.as_ref(), &mut maps, &externs, &mut functions)?;
         let infos = match (&btf, raw_ext) {
             (Some(btf), Some(section)) => match BtfExt::open(section.data) {
@@ -120,7 +124,8 @@ impl Object {
         for map in &mut maps.list {
             describe_btf(map, btf_bytes.as_ref());
         }
-        let exception_callbacks = btf.as_ref().map(exception_callbacks).unwrap_or_default();
+        let exception_callbacks = btf.as_ref().map(|btf| ExceptionCallbacks::new(btf, &functions));
+        let exception_callbacks = exception_callbacks.unwrap_or_default();
         Ok(Self {
             license,
             kern_version,
@@ -233,7 +238,15 @@ fn btf_sections<'e, 'a>(elf: &'e Elf<'a>) -> Result<BtfSections<'e, 'a>, Error> 
 
 /// Opens the BTF; a problem with it is an error only if the object needs it.
 fn open_btf(section: Option<&Section<'_>>) -> Result<(Option<Btf<'static>>, Option<Error>), Error> {
+    /// Longest string that is accepted: names that share the bytes of a longer one would take
+    /// forever to look at.
+    const MAX_STRING: usize = 1 << 16;
+
     let Some(section) = section else { return Ok((None, None)) };
+    if let Some(long) = section.data.split(|byte| *byte == 0).find(|s| s.len() > MAX_STRING) {
+        let problem = format!("{} bytes follow each other without a zero", long.len());
+        return Err(section.error(problem));
+    }
     let opened = Btf::open(section.data).and_then(|btf| {
         btf.check()?;
         Ok(btf.into_owned())
@@ -353,15 +366,50 @@ fn describe_btf(map: &mut crate::maps::Map, bytes: Option<&Blob>) {
     }
 }
 
-/// The declaration tags that name exception callbacks, in libbpf's order.
-fn exception_callbacks(btf: &Btf<'_>) -> Vec<(TypeId, String)> {
-    let tags = btf.types().filter(|ty| ty.kind() == Kind::DeclTag);
-    tags.filter_map(|ty| {
-        let tag = ty.as_decl_tag().filter(|tag| tag.component.is_none())?;
-        let name = ty.name().strip_prefix("exception_callback:")?;
-        (name.len() <= MAX_NAME).then(|| (tag.target, name.to_owned()))
-    })
-    .collect()
+/// What begins declaration tags that name exception callbacks.
+pub(crate) const CALLBACK_TAG: &str = "exception_callback:";
+
+/// Declaration tags that name exception callbacks.
+#[derive(Debug, Default)]
+pub(crate) struct ExceptionCallbacks {
+    /// By name of the tagged function, in the order of the tags.
+    tags: HashMap<String, Vec<TypeId>>,
+    /// The first subprogram of a name.
+    subprograms: HashMap<Arc<str>, usize>,
+}
+
+impl ExceptionCallbacks {
+    fn new(btf: &Btf<'_>, functions: &Functions) -> Self {
+        let mut callbacks = Self::default();
+        for ty in btf.types().filter(|ty| ty.kind() == Kind::DeclTag) {
+            let is_whole = ty.as_decl_tag().is_some_and(|tag| tag.component.is_none());
+            let target = btf.type_by_id(TypeId(ty.size_or_type())).ok();
+            let target = target.filter(|_| is_whole && ty.name().starts_with(CALLBACK_TAG));
+            let name = target.map_or("", |target| target.name());
+            if !name.is_empty() && name.len() <= MAX_NAME {
+                callbacks.tags.entry(name.to_owned()).or_default().push(ty.id());
+            }
+        }
+        if !callbacks.tags.is_empty() {
+            for (index, function) in functions.list.iter().enumerate() {
+                if functions.is_subprogram(function) {
+                    let name = Arc::clone(&function.name);
+                    callbacks.subprograms.entry(name).or_insert(index);
+                }
+            }
+        }
+        callbacks
+    }
+
+    /// The tags on a program.
+    pub(crate) fn tags_on(&self, program: &str) -> &[TypeId] {
+        self.tags.get(program).map_or(&[], Vec::as_slice)
+    }
+
+    /// The subprogram of this name.
+    pub(crate) fn subprogram(&self, name: &str) -> Option<usize> {
+        self.subprograms.get(name).copied()
+    }
 }
 
 /// Whether the object's BTF has a function of this name, and its id.

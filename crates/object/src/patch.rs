@@ -238,7 +238,8 @@ impl Patcher<'_, '_> {
         let placed = after.checked_sub(1).and_then(|last| self.subprograms.get(last));
         let placed =
             placed.copied().unwrap_or(Placed { in_section: self.function.first, in_program: 0 });
-        let mut contents = Vec::with_capacity(entries.len() * 2);
+        self.context.take((size as usize).saturating_mul(2))?;
+        let mut contents = Vec::with_capacity(entries.len() * 16);
         for entry in entries {
             let value = u64::from_le_bytes(*entry);
             let insn = (value / 8)

@@ -5,7 +5,7 @@ use crate::LinkError;
 use crate::maps::{MapKind, Maps};
 use std::collections::HashMap;
 use std::str::FromStr;
-use veristable_btf::{Btf, Composite, Kind, Type, TypeData, TypeId};
+use veristable_btf::{Btf, Composite, Type, TypeData, TypeId};
 
 /// Most bytes of a map without contents that are allocated to set a variable in it.
 const MAX_VALUE: u32 = 64 << 20;
@@ -166,8 +166,8 @@ fn find_variable(name: &str, btf: &Btf<'_>, maps: &Maps) -> Option<(usize, Place
         |kind: &MapKind| matches!(kind, MapKind::Data | MapKind::Bss | MapKind::Rodata);
     let sections = maps.list.iter().enumerate().filter(|(_, map)| has_variables(&map.kind));
     for (index, map) in sections {
-        let section = btf.find_by_name(&map.section_name, Kind::Datasec);
-        let section = section.and_then(|id| btf.type_by_id(id).ok()?.as_datasec());
+        let section = btf.type_by_id(TypeId(map.spec.btf_value_type_id)).ok();
+        let section = section.and_then(|ty| ty.as_datasec());
         for var in section.into_iter().flat_map(|section| section.vars) {
             let Ok(ty) = btf.type_by_id(var.type_id) else { continue };
             let Some(variable) = ty.as_var().filter(|_| ty.name() == name) else { continue };

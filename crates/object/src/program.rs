@@ -17,9 +17,9 @@ pub(crate) const CALL: u8 = 0x85;
 pub(crate) const LD_IMM64: u8 = 0x18;
 /// `BPF_PSEUDO_CALL`
 pub(crate) const PSEUDO_CALL: u8 = 1;
-/// Longest name that is accepted. The kernel has 512 (`KSYM_NAME_LEN`); without a limit names that
-/// share their bytes in the file would take many times its size.
-pub(crate) const MAX_NAME: usize = 1024;
+/// Longest name that is accepted, as the kernel's symbols have it (`KSYM_NAME_LEN`). Without a
+/// limit names that share their bytes in the file would take many times its size.
+pub(crate) const MAX_NAME: usize = 512;
 
 /// What a relocation puts into its instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -190,16 +190,15 @@ impl Functions {
             let insn = insn - function.first;
             match targets.kind(elf, function, insn, &rel, symbol) {
                 Ok(kind) => function.relocs.push(Reloc { insn, kind }),
-                Err(problem) => {
-                    let symbol = targets.name(elf, symbol);
-                    let name = function.name.to_string();
-                    function.broken.get_or_insert(LinkError::Relocation {
-                        function: name,
+                Err(problem) if function.broken.is_none() => {
+                    function.broken = Some(LinkError::Relocation {
+                        function: function.name.to_string(),
                         insn,
-                        symbol,
+                        symbol: targets.name(elf, symbol),
                         problem,
                     });
                 }
+                Err(_) => {}
             }
         }
         Ok(())
@@ -232,9 +231,6 @@ fn read_function(
         offset: section.offset.saturating_add(symbol.value),
         problem,
     };
-    if symbol.name.len() > MAX_NAME {
-        return Err(error(format!("its name has {} bytes", symbol.name.len())));
-    }
     let end = symbol.value.checked_add(symbol.size);
     if end.is_none_or(|end| end > section.data.len() as u64) {
         return Err(error(format!(

@@ -2,6 +2,7 @@
 //! struct_ops: tables of programs that stand in for kernel code, as the object defines them.
 
 use crate::Error;
+use crate::data::SectionTypes;
 use crate::elf::{Elf, Section, SectionKind};
 use crate::maps::{Map, MapKind, Maps};
 use crate::program::{Functions, MAX_NAME};
@@ -37,11 +38,16 @@ pub(crate) fn is_struct_ops_section(elf: &Elf<'_>, index: usize) -> bool {
 }
 
 /// Adds the maps (`init_struct_ops_maps` of libbpf).
-pub(crate) fn add_maps(maps: &mut Maps, elf: &Elf<'_>, btf: Option<&Btf<'_>>) -> Result<(), Error> {
+pub(crate) fn add_maps(
+    maps: &mut Maps,
+    elf: &Elf<'_>,
+    btf: Option<&Btf<'_>>,
+    names: &SectionTypes<'_>,
+) -> Result<(), Error> {
     for (index, section) in elf.sections.iter().enumerate().filter(|(_, s)| is_struct_ops(s)) {
         let btf = btf.ok_or_else(|| section.error("it needs BTF, and there is none"))?;
-        let datasec = btf
-            .find_by_name(section.name, Kind::Datasec)
+        let datasec = names
+            .datasec(section.name)
             .and_then(|id| btf.type_by_id(id).ok()?.as_datasec())
             .ok_or_else(|| section.error("the BTF does not describe it"))?;
         // libbpf forgets the `?` after the first variable: only that one is not created.
@@ -58,7 +64,7 @@ pub(crate) fn add_maps(maps: &mut Maps, elf: &Elf<'_>, btf: Option<&Btf<'_>>) ->
                     problem,
                 })?;
             // Variables do not overlap; ones that do would take many times the file's size.
-            room = room.checked_sub(map.spec.value_size as usize).ok_or_else(|| {
+            room = room.checked_sub((map.spec.value_size as usize).max(1)).ok_or_else(|| {
                 section.error("the BTF describes more variables than the section has room for")
             })?;
             maps.list.push(map);
@@ -90,6 +96,9 @@ fn read_map(
     };
     if target.name().is_empty() {
         return Err(fail("its struct has no name to find it in the kernel".into()));
+    }
+    if data.members.len() > 8 * data.size as usize {
+        return Err(fail("its struct has more members than bits".into()));
     }
     let start = offset as usize;
     let value = section.data.get(start..).and_then(|rest| rest.get(..data.size as usize));

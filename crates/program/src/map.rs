@@ -123,7 +123,9 @@ pub struct MapDesc {
     #[serde(default)]
     pub inner: Option<Arc<MapSpec>>,
     /// What the loader wrote before the load: the value of key 0 of an array map (`.data`,
-    /// `.rodata`, `.kconfig`), or an arena's first bytes. Absent: zeroes.
+    /// `.rodata`, `.kconfig`), all values of an array of instructions one after the other, the
+    /// variables of an arena, or the kernel structure of a struct_ops map with zeroes for its
+    /// programs. Absent: zeroes.
     #[serde(default)]
     pub contents: Option<Blob>,
     /// Frozen with `BPF_MAP_FREEZE` before the load: with `RDONLY_PROG` the verifier then folds
