@@ -5,25 +5,28 @@
 SEC("socket")
 int checksum(void *ctx)
 {
-	volatile __u32 word[4] = { 0x1234, 0x5678, 0x9abc, 0xdef0 };
-	__u32 sum = word[0] + word[1] + word[2] + word[3];
+	volatile __u32 word[4];
+	__u32 sum;
+
+	word[0] = 0x1234;
+	word[1] = 0x5678;
+	word[2] = 0x9abc;
+	word[3] = 0xdef0;
+	sum = word[0] + word[1] + word[2] + word[3];
 
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum += sum >> 16;
 	return ~sum & 0xffff;
 }
 
-static __noinline int clamp(int value, int low, int high)
-{
-	if (value < low)
-		return low;
-	return value > high ? high : value;
-}
-
 SEC("socket")
-int calls(void *ctx)
+int bounded_loop(void *ctx)
 {
-	volatile int value = 300;
+	volatile __u32 total = 0;
+	int i;
 
-	return clamp(value, 0, 255);
+#pragma clang loop unroll(disable)
+	for (i = 0; i < 32; i++)
+		total += i;
+	return total;
 }
