@@ -69,12 +69,13 @@ impl<T> Doing<T> for io::Result<T> {
 #[must_use]
 pub fn errno_name(errno: i32) -> String {
     // include/uapi/asm-generic/errno*.h; 512 and up: include/linux/errno.h
-    const NAMES: [(i32, &str); 32] = [
+    const NAMES: [(i32, &str); 34] = [
         (1, "EPERM"),
         (2, "ENOENT"),
         (3, "ESRCH"),
         (4, "EINTR"),
         (5, "EIO"),
+        (6, "ENXIO"),
         (7, "E2BIG"),
         (9, "EBADF"),
         (11, "EAGAIN"),
@@ -96,6 +97,7 @@ pub fn errno_name(errno: i32) -> String {
         (36, "ENAMETOOLONG"),
         (38, "ENOSYS"),
         (40, "ELOOP"),
+        (71, "EPROTO"),
         (75, "EOVERFLOW"),
         (92, "ENOPROTOOPT"),
         (95, "EOPNOTSUPP"),

@@ -173,6 +173,7 @@ fn is_numbered(text: &str) -> bool {
     rest.is_empty()
         || rest == "safe"
         || is_opcode(rest)
+        || rest.starts_with("BUG_") // the disassembler's text of an operation that does not exist
         || is_state(rest)
         || rest.split_once(' ').is_some_and(|(live, insn)| is_live(live) && is_opcode(insn.trim()))
 }

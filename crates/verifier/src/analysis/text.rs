@@ -2,19 +2,27 @@
 //! The text of an instruction, with the names of what it calls (`verbose_insn`).
 
 use crate::design::Dialect;
-use crate::env::{Env, Target};
+use crate::env::{Env, MapIndex, Target};
 use crate::mem::Text;
 use crate::outcome::Abort;
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
+use veristable_isa::consts::{BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE};
 use veristable_isa::{Insn, Names, Style};
 use veristable_kernel::HelperId;
 
-/// The one name that one instruction needs.
+/// The one name or address that one instruction needs.
 struct CallName {
     helper: Option<Text>,
     kfunc: Option<Text>,
+    /// Where the kernel shows an address that only it knows: a placeholder of the same width, on
+    /// which the columns of the log depend. Whoever compares logs replaces both.
+    address: Option<u64>,
 }
+
+/// Placeholders: what maps and values look like on 64-bit kernels.
+const MAP_ADDRESS: u64 = 0xffff_8880_0000_0000;
+const VARIABLE_ADDRESS: u64 = 0xffff_ffff_8200_0000;
 
 impl Names for CallName {
     fn helper(&self, _: u32) -> Option<&str> {
@@ -23,6 +31,10 @@ impl Names for CallName {
 
     fn call(&self, _: Insn) -> Option<&str> {
         self.kfunc.as_ref().map(Text::as_str)
+    }
+
+    fn imm64(&self, out: &mut dyn fmt::Write, _: Insn, imm: u64) -> fmt::Result {
+        write!(out, "{:#x}", self.address.unwrap_or(imm))
     }
 }
 
@@ -77,6 +89,22 @@ impl<O: Observer> Env<'_, O> {
             Target::Kfunc(number) => Some(Text::new(self.kfuncs.at(number as usize)?.name)),
             _ => None,
         };
-        Ok(CallName { helper, kfunc })
+        Ok(CallName { helper, kfunc, address: self.shown_address(index, insn)? })
+    }
+
+    fn shown_address(&self, index: u32, insn: Insn) -> Result<Option<u64>, Abort> {
+        // 6.18 masks these two kinds and no other.
+        let masked = matches!(insn.src(), BPF_PSEUDO_MAP_FD | BPF_PSEUDO_MAP_VALUE)
+            && !self.privileges.allow_ptr_leaks;
+        if masked {
+            return Ok(None);
+        }
+        let of = |map: MapIndex| MAP_ADDRESS + (u64::from(map.0) << 12);
+        Ok(match self.code.aux(index)?.target {
+            Target::Map(map) => Some(of(map)),
+            Target::MapValue { map, offset } => Some(of(map) + u64::from(offset)),
+            Target::KernelVariable(_) => Some(VARIABLE_ADDRESS),
+            Target::None | Target::Subprog(_) | Target::Kfunc(_) => None,
+        })
     }
 }
