@@ -2,9 +2,9 @@
 //! `cargo xtask libbpf …`: whether programs are linked as libbpf links them.
 //!
 //! libbpf runs in a child process in which the function `syscall` is ours: `bpf()` calls are
-//! written down and answered without the kernel. The rest of the running kernel (its BTF, symbols
-//! and configuration) libbpf reads as usual, and so does our linker. Only with the feature
-//! `libbpf`, which builds libbpf itself and needs libelf and zlib.
+//! written down and answered without the kernel. BTF, symbols and configuration libbpf reads from
+//! the running kernel's files, or from those of another kernel, and so does our linker. Only with
+//! the feature `libbpf`, which builds libbpf itself and needs libelf and zlib.
 
 mod capture;
 mod compare;
@@ -27,13 +27,15 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// Compare what libbpf and our linker hand to the running kernel
+    /// Compare what libbpf and our linker hand to a kernel
     Compare(CompareArgs),
     /// Compare one object, in this process
     #[command(hide = true)]
     Child {
         /// The object.
         file: PathBuf,
+        #[command(flatten)]
+        files: live::Files,
     },
 }
 
@@ -43,6 +45,8 @@ pub(crate) struct CompareArgs {
     /// Objects, or directories with objects
     #[arg(required = true)]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    files: live::Files,
     /// Write a page with the table and every difference
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
@@ -61,6 +65,6 @@ pub(crate) struct CompareArgs {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Compare(args) => driver::run(args),
-        What::Child { file } => compare::child(file),
+        What::Child { file, files } => compare::child(file, files),
     }
 }

@@ -92,7 +92,9 @@ impl Object {
         if let (Some(problem), true) = (&btf_problem, is_needed) {
             return Err(problem.clone());
         }
-        let externs = Externs::collect(&elf, btf.as_ref())?;
+        // Without BTF no extern can be; what is wrong with the BTF says more.
+        let externs = Externs::collect(&elf, btf.as_ref())
+            .map_err(|error| btf_problem.clone().unwrap_or(error))?;
         let btf = btf
             .map(|btf| btf_fixup::fix(btf, &elf, offset, &externs, &functions.list, functions.text))
             .transpose()?;

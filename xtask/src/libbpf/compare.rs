@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use veristable_object::{LinkOptions, Object};
-use veristable_program::{Attach, InfoTable, LoadRequest, MapDesc, MapSpec};
+use veristable_program::{Attach, FdEntry, FixupKind, InfoTable, LoadRequest, MapDesc, MapSpec};
 
 /// What was found for one object.
 #[derive(Serialize, Deserialize, Default, Debug)]
@@ -40,13 +40,20 @@ pub(crate) struct Program {
 }
 
 /// Compares one object and prints a [`Report`] as JSON.
-pub(crate) fn child(file: &Path) -> Result<()> {
-    interpose::activate();
-    let kernel = live::kernel()?;
+pub(crate) fn child(file: &Path, files: &live::Files) -> Result<()> {
+    let kernel = live::kernel(files)?;
+    interpose::activate(files);
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let captured = capture::capture(file)?;
     let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let options = LinkOptions { possible_cpus: live::possible_cpus(), ..LinkOptions::default() };
+    let options = LinkOptions {
+        possible_cpus: live::possible_cpus(),
+        modules: files.modules.iter().map(|(name, _)| name.clone()).collect(),
+        // The probe for them is answered so.
+        full_range_offsets: Some(false),
+        ..LinkOptions::default()
+    };
+    let modules = &options.modules;
     let start = std::time::Instant::now();
     let object = Object::parse(&bytes, &name);
     let linked = object.as_ref().map(|object| object.link(&kernel, &options));
@@ -70,7 +77,7 @@ pub(crate) fn child(file: &Path) -> Result<()> {
                 };
                 let strict = object.link(&kernel, &strict);
                 let strict = strict.programs.iter().any(|(_, result)| result.is_ok());
-                report.programs.push(program(captured, request, strict));
+                report.programs.push(program(captured, request, strict, modules));
             }
         }
         (captured, object, _) => {
@@ -82,7 +89,12 @@ pub(crate) fn child(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn program(captured: Captured, ours: Result<&LoadRequest, String>, strict: bool) -> Program {
+fn program(
+    captured: Captured,
+    ours: Result<&LoadRequest, String>,
+    strict: bool,
+    modules: &[String],
+) -> Program {
     let mut program = Program {
         name: captured.name,
         libbpf: captured.load.as_ref().err().cloned(),
@@ -93,17 +105,22 @@ fn program(captured: Captured, ours: Result<&LoadRequest, String>, strict: bool)
     };
     if let (Ok((record, load)), Ok(request)) = (&captured.load, ours) {
         let load = &record.loads[*load];
-        match insns(record, load, request) {
+        match insns(record, load, request, modules) {
             None => program.same_insns = true,
             Some(difference) => program.differences.push(difference),
         }
-        attributes(record, load, request, &mut program.differences);
+        attributes(record, load, request, modules, &mut program.differences);
     }
     program
 }
 
 /// The first difference in the instructions, maps by name.
-fn insns(record: &Record, load: &Load, request: &LoadRequest) -> Option<String> {
+fn insns(
+    record: &Record,
+    load: &Load,
+    request: &LoadRequest,
+    modules: &[String],
+) -> Option<String> {
     if load.insns.len() != request.insns.len() {
         return Some(format!(
             "instructions: {} of libbpf, {} of ours",
@@ -128,6 +145,25 @@ fn insns(record: &Record, load: &Load, request: &LoadRequest) -> Option<String> 
             theirs[4..].fill(0);
             ours[4..].fill(0);
         }
+        if let Some(module) = at.checked_sub(1).and_then(|at| load.modules.get(&at)) {
+            // The high half of a load of a module's variable is a descriptor.
+            let named = FixupKind::ModuleBtf(modules[*module].clone());
+            let first = u32::try_from(at - 1).unwrap_or(0);
+            let fixups = request.fixups.iter();
+            if !fixups.clone().any(|fixup| fixup.insn == first && fixup.kind == named) {
+                return Some(format!("instructions: {} names module {named:?}", at - 1));
+            }
+            theirs[4..].fill(0);
+        }
+        if let Some(module) = load.fd_array.get(&i16::from_le_bytes([theirs[2], theirs[3]]))
+            && theirs[..2] == [0x85, 0x20]
+        {
+            let place = usize::from(u16::from_le_bytes([theirs[2], theirs[3]]));
+            let named = FdEntry::ModuleBtf(modules[*module].clone());
+            if request.fd_array.get(place) != Some(&named) {
+                return Some(format!("instructions: {at} calls into {named:?}"));
+            }
+        }
         if theirs != ours {
             return Some(format!("instructions: {at} is {theirs:02x?}, ours {ours:02x?}"));
         }
@@ -144,7 +180,13 @@ fn cut(name: &str) -> &str {
     &name[..len]
 }
 
-fn attributes(record: &Record, load: &Load, request: &LoadRequest, out: &mut Vec<String>) {
+fn attributes(
+    record: &Record,
+    load: &Load,
+    request: &LoadRequest,
+    modules: &[String],
+    out: &mut Vec<String>,
+) {
     let mut check = |what: &str, theirs: &dyn std::fmt::Debug, ours: &dyn std::fmt::Debug| {
         let (theirs, ours) = (format!("{theirs:?}"), format!("{ours:?}"));
         if theirs != ours {
@@ -159,6 +201,12 @@ fn attributes(record: &Record, load: &Load, request: &LoadRequest, out: &mut Vec
         Attach::Kernel { btf_id, .. } | Attach::Program { btf_id, .. } => *btf_id,
     };
     check("attach_btf_id", &load.attach_btf_id, &btf_id);
+    let attach_module = match &request.attach {
+        Attach::Kernel { module, .. } => module.as_deref(),
+        _ => None,
+    };
+    let module = load.attach_module.map(|module| modules[module].as_str());
+    check("attach module", &module, &attach_module);
     check("flags", &load.flags, &request.flags.bits());
     check("license", &load.license, &request.license);
     check("kern_version", &load.kern_version, &request.kern_version);

@@ -3,6 +3,7 @@
 
 use super::CompareArgs;
 use super::compare::Report;
+use super::live::Files;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,10 +42,19 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
         page.push_str(&render(&name, &outcomes, true));
     }
     if let Some(path) = &args.page {
-        let head = "# Agreement of linking with libbpf\n\nMade by `cargo xtask --features libbpf` \
-                    (`libbpf compare SET… --page docs/agreement-linking.md`): libbpf 1.7.0 and our \
-                    linker both link for the running kernel; `bpf()` is answered without it. A \
-                    program counts if libbpf loads it alone or with all others of its object.\n\n";
+        let modules: Vec<&str> = args.files.modules.iter().map(|(name, _)| &**name).collect();
+        let head = format!(
+            "# Agreement of linking with libbpf\n\nMade by `cargo run --release --package xtask \
+             --features libbpf -- libbpf compare SET… --page docs/agreement-linking.md`. Kernel: {}. \
+             Modules that count as loaded: {}.\n\nlibbpf 1.7.0 runs as it is, but its `bpf()` \
+             calls are written down and answered without a kernel. A program counts if libbpf \
+             loads it together with all others of its object or, failing that, alone. Compared \
+             are the instructions, with maps and modules by name, and all else that is handed to \
+             the kernel: types, attach target, flags, license, function and line info, BTF, the \
+             maps with their contents.\n\n",
+            args.files.release.as_deref().unwrap_or("the running one"),
+            if modules.is_empty() { "none".to_owned() } else { modules.join(", ") },
+        );
         std::fs::write(path, format!("{head}{page}"))
             .with_context(|| path.display().to_string())?;
     }
@@ -84,8 +94,8 @@ fn compare_all(files: &[PathBuf], args: &CompareArgs) -> Result<Vec<Outcome>> {
             scope.spawn(|| {
                 while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let timeout = Duration::from_secs(args.timeout);
-                    let report =
-                        compare_one(&program, file, timeout).map_err(|error| format!("{error:#}"));
+                    let report = compare_one(&program, file, &args.files, timeout)
+                        .map_err(|error| format!("{error:#}"));
                     let outcome = Outcome { file: file.clone(), report };
                     outcomes.lock().expect("no thread panics here").push(outcome);
                 }
@@ -97,7 +107,7 @@ fn compare_all(files: &[PathBuf], args: &CompareArgs) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-fn compare_one(program: &Path, file: &Path, timeout: Duration) -> Result<Report> {
+fn compare_one(program: &Path, file: &Path, files: &Files, timeout: Duration) -> Result<Report> {
     // The report may be longer than a pipe holds.
     let name = format!("veristable-libbpf-{}-{:p}", std::process::id(), file);
     let path = std::env::temp_dir().join(name);
@@ -105,6 +115,7 @@ fn compare_one(program: &Path, file: &Path, timeout: Duration) -> Result<Report>
     let errors = File::create(path.with_extension("err"))?;
     let mut child = Command::new(program)
         .args(["libbpf", "child"])
+        .args(files.arguments())
         .arg(file)
         .stdin(Stdio::null())
         .stdout(output)

@@ -4,13 +4,18 @@
 //! duplicated like that of a map; it is known again by its inode.
 #![allow(unsafe_code)]
 
+use super::live::Files;
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_long};
-use std::sync::Mutex;
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// Whether `bpf()` is answered here.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
+/// The kernel that libbpf is to see.
+static FILES: OnceLock<Files> = OnceLock::new();
 static RECORD: Mutex<Option<Record>> = Mutex::new(None);
 
 /// `__NR_uprobe` on x86-64: only kernel-made trampolines may call it.
@@ -24,6 +29,8 @@ pub(crate) enum Object {
     Map(usize),
     Btf(usize),
     Program(usize),
+    /// A module's BTF.
+    Module(usize),
 }
 
 /// A map as libbpf created it.
@@ -58,6 +65,12 @@ pub(crate) struct Load {
     pub(crate) expected_attach_type: u32,
     pub(crate) attach_btf_id: u32,
     pub(crate) insns: Vec<[u8; 8]>,
+    /// For each instruction that names the BTF of a module, the module.
+    pub(crate) modules: HashMap<usize, usize>,
+    /// The module whose BTF has the attach target.
+    pub(crate) attach_module: Option<usize>,
+    /// `fd_array`, as far as instructions name its places: modules by place.
+    pub(crate) fd_array: HashMap<i16, usize>,
     /// For each instruction that names a map, the map.
     pub(crate) maps: HashMap<usize, usize>,
     pub(crate) btf: Option<usize>,
@@ -90,6 +103,13 @@ impl Record {
         }
     }
 
+    fn module(&self, fd: u32) -> Option<usize> {
+        match self.object(i32::try_from(fd).ok()?)? {
+            Object::Module(index) => Some(index),
+            _ => None,
+        }
+    }
+
     fn btf(&self, fd: u32) -> Option<usize> {
         match self.object(i32::try_from(fd).ok()?)? {
             Object::Btf(index) => Some(index),
@@ -99,7 +119,8 @@ impl Record {
 }
 
 /// Switches the answering on, for the rest of the process.
-pub(crate) fn activate() {
+pub(crate) fn activate(files: &Files) {
+    let _ = FILES.set(files.clone());
     *RECORD.lock().expect("no thread panics here") = Some(Record::default());
     ACTIVE.store(true, Ordering::SeqCst);
 }
@@ -146,7 +167,7 @@ fn fail(errno: i32) -> c_long {
 /// # Safety
 /// As for libc's function.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn syscall(
+unsafe extern "C" fn syscall(
     n: c_long,
     a1: c_long,
     a2: c_long,
@@ -169,6 +190,13 @@ pub unsafe extern "C" fn syscall(
         if n == SYS_UPROBE {
             return fail(libc::ENXIO);
         }
+        if n == libc::SYS_perf_event_open {
+            // libbpf places a kprobe to see how system calls are named; nothing is to be attached.
+            return match new_fd_of_nothing() {
+                Ok(fd) => c_long::from(fd),
+                Err(errno) => fail(errno),
+            };
+        }
     }
     // SAFETY: the caller's.
     let result = unsafe { raw(n, [a1, a2, a3, a4, a5, a6]) };
@@ -176,6 +204,82 @@ pub unsafe extern "C" fn syscall(
         Ok(errno @ 1..=4095) => fail(errno),
         _ => result,
     }
+}
+
+/// The file that stands in for one of the running kernel's.
+fn stand_in(path: *const c_char) -> Option<CString> {
+    let files = FILES.get()?;
+    if path.is_null() {
+        return None;
+    }
+    // SAFETY: callers of these functions hand in strings.
+    let path = Path::new(std::ffi::OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()));
+    let path = files.stand_in(path)?;
+    CString::new(path.as_os_str().as_bytes()).ok()
+}
+
+// libbpf is built for 64-bit file offsets, so it uses the other names of these functions.
+unsafe extern "C" {
+    fn fopen(path: *const c_char, mode: *const c_char) -> *mut c_void;
+    fn gzopen(path: *const c_char, mode: *const c_char) -> *mut c_void;
+}
+
+/// libc's `open64`, with files of another kernel.
+///
+/// # Safety
+/// As for libc's function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: c_uint) -> c_int {
+    let other = stand_in(path);
+    let path = other.as_ref().map_or(path, |path| path.as_ptr());
+    // SAFETY: the caller's.
+    unsafe { libc::openat64(libc::AT_FDCWD, path, flags, mode) }
+}
+
+/// libc's `fopen64`, with files of another kernel.
+///
+/// # Safety
+/// As for libc's function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut c_void {
+    let other = stand_in(path);
+    let path = other.as_ref().map_or(path, |path| path.as_ptr());
+    // SAFETY: the caller's.
+    unsafe { fopen(path, mode) }
+}
+
+/// zlib's `gzopen64`, with files of another kernel.
+///
+/// # Safety
+/// As for zlib's function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gzopen64(path: *const c_char, mode: *const c_char) -> *mut c_void {
+    let other = stand_in(path);
+    let path = other.as_ref().map_or(path, |path| path.as_ptr());
+    // SAFETY: the caller's.
+    unsafe { gzopen(path, mode) }
+}
+
+/// libc's `uname`, with the release of another kernel.
+///
+/// # Safety
+/// As for libc's function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn uname(name: *mut libc::utsname) -> c_int {
+    // SAFETY: the caller's.
+    let result = unsafe { raw(libc::SYS_uname, [name as c_long, 0, 0, 0, 0, 0]) };
+    if result != 0 {
+        return -1;
+    }
+    if let Some(release) = FILES.get().and_then(|files| files.release.as_ref()) {
+        // SAFETY: the kernel filled the structure.
+        let field = unsafe { &mut (*name).release };
+        field.fill(0);
+        for (to, from) in field.iter_mut().zip(release.bytes().take(64)) {
+            *to = from.cast_signed();
+        }
+    }
+    0
 }
 
 /// The argument of `bpf()`.
@@ -208,6 +312,13 @@ impl Attr<'_> {
         unsafe { std::slice::from_raw_parts(pointer, len) }.to_vec()
     }
 
+    /// Writes into the argument itself.
+    fn write(&self, at: usize, bytes: &[u8]) {
+        if at + bytes.len() <= self.0.len() {
+            write(self.0.as_ptr() as u64 + at as u64, bytes);
+        }
+    }
+
     fn text(&self, at: usize) -> String {
         let pointer = self.u64(at) as *const c_char;
         if pointer.is_null() {
@@ -218,13 +329,15 @@ impl Attr<'_> {
     }
 }
 
+fn new_fd_of_nothing() -> Result<i32, i32> {
+    // SAFETY: a plain call with valid arguments; the name is a C string.
+    let fd = unsafe { libc::memfd_create(c"answer".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 { Err(libc::EMFILE) } else { Ok(fd) }
+}
+
 /// Makes a descriptor for something new: a file in memory of this size.
 fn new_fd(record: &mut Record, object: Object, size: u64) -> Result<i32, i32> {
-    // SAFETY: plain calls with valid arguments; the name is a C string.
-    let fd = unsafe { libc::memfd_create(c"answer".as_ptr(), libc::MFD_CLOEXEC) };
-    if fd < 0 {
-        return Err(libc::EMFILE);
-    }
+    let fd = new_fd_of_nothing()?;
     let size = i64::try_from(size).unwrap_or(0);
     // SAFETY: as above.
     if size > 0 && unsafe { libc::ftruncate(fd, size) } != 0 {
@@ -243,10 +356,24 @@ fn answer(command: u32, attr: &Attr<'_>) -> Result<i32, i32> {
         0 => map_create(record, attr),
         2 => map_update(record, attr),
         5 => prog_load(record, attr),
-        // BPF_OBJ_GET, BPF_BTF_GET_FD_BY_ID, BPF_BTF_GET_NEXT_ID, BPF_TOKEN_CREATE: there is none.
-        7 | 19 | 23 | 36 => Err(libc::ENOENT),
-        // BPF_OBJ_PIN, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_BIND_MAP
-        6 | 15 | 35 => Ok(0),
+        // BPF_OBJ_GET, BPF_TOKEN_CREATE: there is none.
+        7 | 36 => Err(libc::ENOENT),
+        // BPF_OBJ_PIN, BPF_PROG_BIND_MAP
+        6 | 35 => Ok(0),
+        15 => object_info(record, attr),
+        // BPF_BTF_GET_FD_BY_ID, BPF_BTF_GET_NEXT_ID: modules are numbered from 2 on.
+        19 => {
+            let module = attr.u32(0).checked_sub(2).ok_or(libc::ENOENT)? as usize;
+            new_fd(record, Object::Module(module), 0)
+        }
+        23 => {
+            let next = attr.u32(0).max(1) + 1;
+            if (next - 2) as usize >= FILES.get().map_or(0, |files| files.modules.len()) {
+                return Err(libc::ENOENT);
+            }
+            attr.write(4, &next.to_le_bytes());
+            Ok(0)
+        }
         18 => {
             let bytes = attr.bytes(0, attr.u32(16) as usize);
             record.btfs.push(bytes);
@@ -270,6 +397,43 @@ fn answer(command: u32, attr: &Attr<'_>) -> Result<i32, i32> {
             Err(libc::EINVAL)
         }
     }
+}
+
+/// Writes where libbpf wants something written.
+fn write(pointer: u64, bytes: &[u8]) {
+    if pointer != 0 {
+        // SAFETY: libbpf hands in room for as many bytes.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer as *mut u8, bytes.len()) };
+    }
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD`: `struct bpf_btf_info` of a module, nothing of others.
+fn object_info(record: &Record, attr: &Attr<'_>) -> Result<i32, i32> {
+    let fd = i32::try_from(attr.u32(0)).map_err(|_| libc::EBADF)?;
+    let Some(Object::Module(module)) = record.object(fd) else { return Ok(0) };
+    let module_file = FILES.get().and_then(|files| files.modules.get(module));
+    let (name, path) = module_file.ok_or(libc::ENOENT)?;
+    let bytes = std::fs::read(path).map_err(|_| libc::EIO)?;
+    let (info, len) = (attr.u64(8), attr.u32(4) as usize);
+    if info == 0 || len < 32 {
+        return Err(libc::EINVAL);
+    }
+    // SAFETY: libbpf hands in a structure of this length.
+    let fields = Attr(unsafe { std::slice::from_raw_parts(info as *const u8, len) });
+    let room = (fields.u32(8) as usize).min(bytes.len());
+    write(fields.u64(0), &bytes[..room]);
+    let size = u32::try_from(bytes.len()).map_err(|_| libc::E2BIG)?;
+    let name_room = fields.u32(24) as usize;
+    let mut text = name.clone().into_bytes();
+    text.truncate(name_room.saturating_sub(1));
+    text.push(0);
+    if name_room > 0 {
+        write(fields.u64(16), &text);
+    }
+    fields.write(8, &size.to_le_bytes());
+    fields.write(24, &u32::try_from(name.len()).unwrap_or(0).to_le_bytes());
+    fields.write(28, &1u32.to_le_bytes());
+    Ok(0)
 }
 
 fn map_create(record: &mut Record, attr: &Attr<'_>) -> Result<i32, i32> {
@@ -337,6 +501,9 @@ fn prog_load(record: &mut Record, attr: &Attr<'_>) -> Result<i32, i32> {
         func_info: (attr.u32(76), attr.bytes(80, (attr.u32(76) * attr.u32(88)) as usize)),
         line_info: (attr.u32(92), attr.bytes(96, (attr.u32(92) * attr.u32(104)) as usize)),
         maps: HashMap::new(),
+        modules: HashMap::new(),
+        attach_module: record.module(attr.u32(112)),
+        fd_array: HashMap::new(),
         insns,
     };
     for (at, insn) in load.insns.iter().enumerate() {
@@ -344,6 +511,21 @@ fn prog_load(record: &mut Record, attr: &Attr<'_>) -> Result<i32, i32> {
         let fd = u32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
         if let Some(map) = is_map.then(|| record.map(fd)).flatten() {
             load.maps.insert(at, map);
+        }
+        let off = i16::from_le_bytes([insn[2], insn[3]]);
+        if insn[0] == 0x85 && insn[1] >> 4 == 2 && off > 0 && attr.u64(120) != 0 {
+            let place = attr.u64(120) + 4 * u64::from(off.unsigned_abs());
+            // SAFETY: libbpf made an array with this place.
+            let fd = unsafe { (place as *const u32).read_unaligned() };
+            if let Some(module) = record.module(fd) {
+                load.fd_array.insert(off, module);
+            }
+        }
+        let next = load.insns.get(at + 1).copied().unwrap_or_default();
+        let high = u32::from_le_bytes([next[4], next[5], next[6], next[7]]);
+        let is_type = insn[0] == 0x18 && insn[1] >> 4 == 3 && high != 0;
+        if let Some(module) = is_type.then(|| record.module(high)).flatten() {
+            load.modules.insert(at, module);
         }
     }
     record.loads.push(load);

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! The running kernel as libbpf sees it: BTF, symbols and configuration from their files.
+//! The kernel that is linked for, as libbpf sees it: BTF, symbols and configuration from files,
+//! the running one's unless others are given.
 #![allow(unsafe_code)]
 
 use super::kernel::LinkKernel;
 use anyhow::{Context, Result};
 use std::collections::HashMap;
-use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+use std::ffi::{CString, OsString, c_char, c_int, c_uint, c_void};
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use veristable_btf::Btf;
 use veristable_kernel::{Behaviours, KernelId};
 
@@ -17,13 +20,89 @@ unsafe extern "C" {
     fn gzclose(file: *mut c_void) -> c_int;
 }
 
-/// Describes the running kernel.
-pub(crate) fn kernel() -> Result<LinkKernel> {
-    let path = "/sys/kernel/btf/vmlinux";
-    let bytes = fs::read(path).with_context(|| path.to_owned())?;
-    let mut btf = Btf::open(bytes).map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
+/// Files that say what linking asks of a kernel. Those that are missing are the running kernel's.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Files {
+    /// Raw BTF of the kernel to link for
+    #[arg(long, value_name = "FILE")]
+    btf: Option<PathBuf>,
+    /// Its configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Its symbols, as in System.map
+    #[arg(long, value_name = "FILE")]
+    kallsyms: Option<PathBuf>,
+    /// Its release
+    #[arg(long)]
+    pub(crate) release: Option<String>,
+    /// Raw BTF of a module that counts as loaded
+    #[arg(long = "module", value_name = "NAME=FILE", value_parser = parse_module)]
+    pub(crate) modules: Vec<(String, PathBuf)>,
+}
+
+fn parse_module(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("expected NAME=FILE")?;
+    Ok((name.to_owned(), PathBuf::from(path)))
+}
+
+impl Files {
+    /// The file that stands in for one of the running kernel's.
+    pub(crate) fn stand_in(&self, path: &Path) -> Option<&Path> {
+        let path = path.to_str()?;
+        let other = match path {
+            "/sys/kernel/btf/vmlinux" => &self.btf,
+            "/proc/kallsyms" => &self.kallsyms,
+            "/proc/config.gz" => &self.config,
+            _ if path.starts_with("/boot/config-") => &self.config,
+            _ => return None,
+        };
+        other.as_deref()
+    }
+
+    /// The arguments that say the same.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut list = Vec::new();
+        let paths =
+            [("--btf", &self.btf), ("--config", &self.config), ("--kallsyms", &self.kallsyms)];
+        for (name, path) in paths {
+            if let Some(path) = path {
+                list.extend([name.into(), path.clone().into_os_string()]);
+            }
+        }
+        if let Some(release) = &self.release {
+            list.extend(["--release".into(), release.into()]);
+        }
+        for (name, path) in &self.modules {
+            let mut both = OsString::from(format!("{name}="));
+            both.push(path);
+            list.extend(["--module".into(), both]);
+        }
+        list
+    }
+}
+
+/// Describes the kernel.
+pub(crate) fn kernel(files: &Files) -> Result<LinkKernel> {
+    let path = files.btf.clone().unwrap_or_else(|| "/sys/kernel/btf/vmlinux".into());
+    let bytes = fs::read(&path).with_context(|| path.display().to_string())?;
+    let open_error = |error| anyhow::anyhow!("{}: {error}", path.display());
+    let mut btf = Btf::open(bytes).map_err(open_error)?;
     btf.build_name_index();
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
+    let mut modules = HashMap::new();
+    if !files.modules.is_empty() {
+        let base = Arc::new(btf.clone());
+        for (name, path) in &files.modules {
+            let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+            let mut module = Btf::open_split(bytes, Arc::clone(&base))
+                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+            module.build_name_index();
+            modules.insert(name.clone(), module);
+        }
+    }
+    let release = match &files.release {
+        Some(release) => release.clone(),
+        None => fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+    };
     let numbers: Vec<u32> = release
         .split(|c: char| !c.is_ascii_digit())
         .take(3)
@@ -33,18 +112,18 @@ pub(crate) fn kernel() -> Result<LinkKernel> {
         [major, minor, patch] => major << 16 | minor << 8 | patch.min(255),
         _ => anyhow::bail!("release `{release}` has no version"),
     };
-    let id = KernelId {
-        name: "live".into(),
-        release: release.clone(),
-        arch: "amd64".into(),
-        version_code,
+    let config = match &files.config {
+        Some(path) => path.display().to_string(),
+        None => format!("/boot/config-{release}"),
     };
+    let symbols_file = files.kallsyms.clone().unwrap_or_else(|| "/proc/kallsyms".into());
+    let id = KernelId { name: "linked".into(), release, arch: "amd64".into(), version_code };
     Ok(LinkKernel {
         id,
         btf: Some(btf),
-        modules: HashMap::new(),
-        config: config(&release),
-        symbols: symbols()?,
+        modules,
+        config: read_config(&config),
+        symbols: symbols(&symbols_file)?,
         behaviours: Behaviours::default(),
     })
 }
@@ -59,9 +138,8 @@ pub(crate) fn possible_cpus() -> u32 {
     ranges.sum()
 }
 
-fn config(release: &str) -> HashMap<String, String> {
-    let text = read_gz(&format!("/boot/config-{release}")).or_else(|| read_gz("/proc/config.gz"));
-    let text = text.unwrap_or_default();
+fn read_config(path: &str) -> HashMap<String, String> {
+    let text = read_gz(path).or_else(|| read_gz("/proc/config.gz")).unwrap_or_default();
     let options = text.lines().filter(|line| line.starts_with("CONFIG_"));
     options
         .filter_map(|line| line.split_once('='))
@@ -88,8 +166,8 @@ fn read_gz(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn symbols() -> Result<HashMap<String, u64>> {
-    let text = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
+fn symbols(path: &Path) -> Result<HashMap<String, u64>> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut symbols = HashMap::new();
     for line in text.lines() {
         let mut parts = line.split_ascii_whitespace();
