@@ -7,6 +7,7 @@ mod compare;
 mod contexts;
 mod input;
 mod names;
+mod sample;
 mod structops;
 
 use anyhow::{Context, bail};
@@ -28,6 +29,8 @@ enum Task {
     Build(BuildArgs),
     /// Compare a profile with decoded facts, cell by cell
     Compare(CompareArgs),
+    /// Draw cells of a profile at random and have a kernel confirm them
+    Sample(SampleArgs),
     /// Print where a profile comes from and what it holds
     Show {
         /// A built-in kernel, or the path of a packed profile
@@ -87,11 +90,28 @@ pub(crate) struct CompareArgs {
     pub(crate) decoded: PathBuf,
 }
 
+/// Arguments of `cargo xtask profile sample`.
+#[derive(clap::Args)]
+pub(crate) struct SampleArgs {
+    /// A built-in kernel, or the path of a packed profile
+    pub(crate) kernel: String,
+    /// How many cells
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) cells: usize,
+    /// Which cells
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Who confirms them, e.g. vm:6.18.15; without, the load requests are printed as JSON
+    #[arg(long)]
+    pub(crate) oracle: Option<String>,
+}
+
 /// Runs a task.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.task {
         Task::Build(args) => build::run(args),
         Task::Compare(args) => compare::run(args),
+        Task::Sample(args) => sample::run(args),
         Task::Show { kernel } => show(kernel),
         Task::Open { kernel, times } => measure_open(kernel, *times),
     }

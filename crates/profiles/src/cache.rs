@@ -167,3 +167,71 @@ fn store(path: &Path, parts: &Parts, sha256: &[u8; 32]) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use veristable_kernel::Kernel;
+
+    fn kernel() -> &'static BuiltIn {
+        crate::find("6.12.117").unwrap()
+    }
+
+    fn files(directory: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn the_cache_is_written_once_and_mended() {
+        let cache = std::env::temp_dir().join(format!("veristable-cache-{}", std::process::id()));
+        let first = open_in(kernel(), Some(&cache)).unwrap();
+        let [path] = &files(&cache)[..] else { panic!("{:?}", files(&cache)) };
+        let written = fs::metadata(path).unwrap().modified().unwrap();
+        let second = open_in(kernel(), Some(&cache)).unwrap();
+        assert_eq!(first.facts(), second.facts());
+        assert_eq!(fs::metadata(path).unwrap().modified().unwrap(), written);
+        // Damage anywhere is seen, and the file written again.
+        let good = fs::read(path).unwrap();
+        for at in [0, 20, 45, 60, 100, good.len() / 2, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::write(path, &bad).unwrap();
+            let profile = open_in(kernel(), Some(&cache)).unwrap();
+            assert_eq!(profile.facts(), first.facts(), "byte {at}");
+            assert!(fs::read(path).unwrap() == good, "byte {at} is not mended");
+        }
+        fs::write(path, &good[..good.len() / 2]).unwrap();
+        assert!(open_in(kernel(), Some(&cache)).is_ok());
+        assert_eq!(files(&cache).len(), 1, "temporary files are left");
+        fs::remove_dir_all(&cache).unwrap();
+    }
+
+    #[test]
+    fn without_a_cache_it_works_too() {
+        // A directory cannot be made below a file.
+        let file = std::env::temp_dir().join(format!("veristable-file-{}", std::process::id()));
+        fs::write(&file, "").unwrap();
+        for cache in [None, Some(file.join("below"))] {
+            let profile = open_in(kernel(), cache.as_deref()).unwrap();
+            assert_eq!(profile.id().name, "6.12.117");
+        }
+        fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn damaged_data_is_an_error() {
+        let packed = kernel().packed;
+        let check = |bytes: Vec<u8>, what: &str| {
+            assert!(pack::open(&bytes).is_err(), "{what}");
+        };
+        for end in [0, 7, 11, 43, 51, 60, 1000, packed.len() - 1] {
+            check(packed[..end].to_vec(), &format!("cut at {end}"));
+        }
+        for at in [0, 8, 12, 44, 200, packed.len() / 2] {
+            let mut bytes = packed.to_vec();
+            bytes[at] ^= 1;
+            check(bytes, &format!("byte {at}"));
+        }
+    }
+}

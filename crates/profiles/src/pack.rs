@@ -116,7 +116,7 @@ pub fn unpack(packed: &[u8]) -> Result<Payload, String> {
         .take(header.len + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
-    if Sha256::digest(&bytes)[..] != header.sha256 {
+    if bytes.len() as u64 != header.len || Sha256::digest(&bytes)[..] != header.sha256 {
         return Err("its content does not have the hash that it names".to_owned());
     }
     Payload::parse(&bytes).ok_or_else(|| "its parts do not fit".to_owned())
