@@ -5,6 +5,7 @@
 //! What a selftest expects is not what a given kernel does, so that only false accepts fail here;
 //! the rest is counted by `cargo xtask agreement`. `RAW_FILTER` limits the run to cases whose name
 //! contains it and prints their logs; `RAW_LIST` prints every disagreement.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, missing_docs)]
 
 use std::collections::BTreeMap;
 use veristable_corpus::raw::{self, Expected, Loader};
