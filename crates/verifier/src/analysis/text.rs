@@ -87,6 +87,8 @@ impl<O: Observer> Env<'_, O> {
         };
         let kfunc = match self.code.aux(index)?.target {
             Target::Kfunc(number) => Some(Text::new(self.kfuncs.at(number as usize)?.name)),
+            // A call without an id names type 0, whose name is empty.
+            Target::None if insn.is_kfunc_call() => Some(Text::default()),
             _ => None,
         };
         Ok(CallName { helper, kfunc, address: self.shown_address(index, insn)? })
