@@ -63,8 +63,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
 
 /// The last part of the path that says something.
 fn set_name(path: &Path) -> String {
-    let parts = path.components().filter_map(|part| part.as_os_str().to_str());
-    let name = parts.filter(|part| *part != "objects").next_back();
+    let mut parts = path.components().filter_map(|part| part.as_os_str().to_str());
+    let name = parts.rfind(|part| *part != "objects");
     name.unwrap_or("objects").to_owned()
 }
 
