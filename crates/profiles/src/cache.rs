@@ -14,16 +14,20 @@
 use crate::builtin::BuiltIn;
 use crate::error::ProfileError;
 use crate::pack::{self, Header};
+use memmap2::Mmap;
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::hash::Hasher;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use twox_hash::XxHash64;
 use veristable_btf::{Btf, Indexes};
 use veristable_kernel::Profile;
 
 const MAGIC: &[u8; 8] = b"VSCACHE1";
+
+/// Magic, hash, checksum and four lengths.
+const HEADER_LEN: usize = 8 + 32 + 8 + 4 * 8;
 
 /// `$VERISTABLE_CACHE`, else `$XDG_CACHE_HOME/veristable`, else `~/.cache/veristable`.
 fn directory() -> Option<PathBuf> {
@@ -35,16 +39,16 @@ fn directory() -> Option<PathBuf> {
 }
 
 /// The parts of an unpacked kernel.
-struct Parts {
-    facts: Vec<u8>,
-    btf: Vec<u8>,
-    offsets: Vec<u8>,
-    names: Vec<u8>,
+struct Parts<'a> {
+    facts: &'a [u8],
+    btf: &'a [u8],
+    offsets: &'a [u8],
+    names: &'a [u8],
 }
 
-impl Parts {
-    fn all(&self) -> [&[u8]; 4] {
-        [&self.facts, &self.btf, &self.offsets, &self.names]
+impl<'a> Parts<'a> {
+    const fn all(&self) -> [&'a [u8]; 4] {
+        [self.facts, self.btf, self.offsets, self.names]
     }
 
     fn checksum(&self) -> u64 {
@@ -68,42 +72,63 @@ impl Parts {
         self.all().into_iter().try_for_each(|part| out.write_all(part))
     }
 
-    /// Reads a cache file; `None` if it is not what was written.
-    fn read(path: &Path, sha256: &[u8; 32]) -> Option<Self> {
-        let mut file = File::open(path).ok()?;
-        let size = file.metadata().ok()?.len();
-        let mut head = [0; 8 + 32 + 8 + 4 * 8];
-        file.read_exact(&mut head).ok()?;
-        let (magic, rest) = head.split_first_chunk::<8>()?;
+    /// Takes a cache file apart; `None` if it is not what was written.
+    fn parse(file: &'a [u8], sha256: &[u8; 32]) -> Option<Self> {
+        let (magic, rest) = file.split_first_chunk::<8>()?;
         let (hash, rest) = rest.split_first_chunk::<32>()?;
-        let (checksum, lens) = rest.split_first_chunk::<8>()?;
-        let (lens, _) = lens.as_chunks::<8>();
-        let total = lens
-            .iter()
-            .try_fold(head.len() as u64, |sum, len| sum.checked_add(u64::from_le_bytes(*len)));
-        if magic != MAGIC || hash != sha256 || total != Some(size) {
+        let (checksum, rest) = rest.split_first_chunk::<8>()?;
+        if magic != MAGIC || hash != sha256 {
             return None;
         }
-        let mut parts = lens.iter().map(|len| {
-            let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
-            let mut part = Vec::with_capacity(len);
-            (&file).take(len as u64).read_to_end(&mut part).ok()?;
-            (part.len() == len).then_some(part)
-        });
-        let mut part = || parts.next().flatten();
-        let parts = Self { facts: part()?, btf: part()?, offsets: part()?, names: part()? };
+        let mut lens = [0; 4];
+        for (len, bytes) in lens.iter_mut().zip(rest.as_chunks::<8>().0) {
+            *len = usize::try_from(u64::from_le_bytes(*bytes)).ok()?;
+        }
+        let parts = Self::split(file, lens)?;
         (parts.checksum() == u64::from_le_bytes(*checksum)).then_some(parts)
     }
 
-    fn open(self) -> Result<Profile, String> {
-        let facts = pack::read_facts(&self.facts)?;
-        let indexes = Indexes {
-            offsets: Some(Cow::Owned(numbers(&self.offsets))),
-            names: Some(Cow::Owned(numbers(&self.names))),
+    /// The parts of these lengths, which fill the file after its header.
+    fn split(file: &'a [u8], lens: [usize; 4]) -> Option<Self> {
+        let mut rest = file.get(HEADER_LEN..)?;
+        let mut part = |len| {
+            let (part, after) = rest.split_at_checked(len)?;
+            rest = after;
+            Some(part)
         };
-        let btf = Btf::open_with(self.btf, None, indexes).map_err(|e| format!("its BTF: {e}"))?;
-        Profile::new(facts, Some(btf)).map_err(|fact| fact.to_string())
+        let [facts, btf, offsets, names] = lens.map(&mut part);
+        let parts = Self { facts: facts?, btf: btf?, offsets: offsets?, names: names? };
+        rest.is_empty().then_some(parts)
     }
+}
+
+/// Opens a cache file; `None` if it is not there or not what was written.
+fn read(path: &Path, sha256: &[u8; 32]) -> Option<Profile> {
+    let map = map(&File::open(path).ok()?).ok()?;
+    // Only a good file is kept.
+    let parts = Parts::parse(&map, sha256)?;
+    let lens = parts.all().map(<[u8]>::len);
+    // A profile lives as long as the program wants, usually to its end. What is leaked is a mapping
+    // of a file: no memory of the process.
+    let map: &'static Mmap = Box::leak(Box::new(map));
+    let parts = Parts::split(map, lens)?;
+    let facts = pack::read_facts(parts.facts).ok()?;
+    let indexes = Indexes {
+        offsets: Some(Cow::Owned(numbers(parts.offsets))),
+        names: Some(Cow::Owned(numbers(parts.names))),
+    };
+    let btf = Btf::open_with(parts.btf, None, indexes).ok()?;
+    Profile::new(facts, Some(btf)).ok()
+}
+
+/// Maps a file: reading five megabytes into fresh memory takes longer than everything else.
+#[allow(unsafe_code)]
+fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the mapped bytes must not change. `store` gives a cache file its name when it is
+    // complete and nothing writes to one afterwards: it is replaced by another file of the same
+    // name, which leaves this mapping alone. Who may write the user's cache in other ways may
+    // also change the user's programs.
+    unsafe { Mmap::map(file) }
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u32> {
@@ -124,22 +149,22 @@ fn open_in(kernel: &BuiltIn, cache: Option<&Path>) -> Result<Profile, ProfileErr
     let damaged = |problem: String| ProfileError::damaged(kernel.name, problem);
     let header = Header::parse(kernel.packed).map_err(damaged)?;
     let path = cache.map(|cache| cache.join(file_name(kernel, &header)));
-    if let Some(parts) = path.as_deref().and_then(|path| Parts::read(path, &header.sha256))
-        && let Ok(profile) = parts.open()
-    {
+    if let Some(profile) = path.as_deref().and_then(|path| read(path, &header.sha256)) {
         return Ok(profile);
     }
     let payload = pack::unpack(kernel.packed).map_err(damaged)?;
-    let mut btf = Btf::open(&payload.btf[..]).map_err(|e| damaged(format!("its BTF: {e}")))?;
+    let mut btf = Btf::open(payload.btf).map_err(|e| damaged(format!("its BTF: {e}")))?;
     btf.build_name_index();
-    let offsets = bytes(btf.offset_index());
-    let names = bytes(btf.name_index().unwrap_or(&[]));
-    let parts = Parts { facts: payload.facts, offsets, names, btf: payload.btf.clone() };
     if let Some(path) = path {
+        let offsets = bytes(btf.offset_index());
+        let names = bytes(btf.name_index().unwrap_or(&[]));
+        let parts =
+            Parts { facts: &payload.facts, btf: btf.bytes(), offsets: &offsets, names: &names };
         // Without a cache everything works, only slower.
         let _ = store(&path, &parts, &header.sha256);
     }
-    parts.open().map_err(damaged)
+    let facts = pack::read_facts(&payload.facts).map_err(damaged)?;
+    Profile::new(facts, Some(btf)).map_err(|fact| damaged(fact.to_string()))
 }
 
 fn file_name(kernel: &BuiltIn, header: &Header<'_>) -> String {
@@ -148,7 +173,7 @@ fn file_name(kernel: &BuiltIn, header: &Header<'_>) -> String {
 }
 
 /// Writes under a temporary name first, so that nobody reads half a file.
-fn store(path: &Path, parts: &Parts, sha256: &[u8; 32]) -> io::Result<()> {
+fn store(path: &Path, parts: &Parts<'_>, sha256: &[u8; 32]) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }

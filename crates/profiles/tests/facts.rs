@@ -120,8 +120,14 @@ fn helpers_by_program() {
         check(name, "seq_printf", &iter, "bpf_seq_printf_proto");
         // The hook decides.
         let cgroup = |hook| attached(ProgType::LSM, AttachType::LSM_CGROUP, Some(hook));
-        check(name, "setsockopt", &cgroup("socket_bind"), "bpf_unlocked_sk_setsockopt_proto");
-        check(name, "setsockopt", &cgroup("inet_csk_clone"), "-");
+        check(name, "setsockopt", &cgroup("socket_bind"), "-");
+        check(
+            name,
+            "setsockopt",
+            &cgroup("socket_post_create"),
+            "bpf_unlocked_sk_setsockopt_proto",
+        );
+        check(name, "setsockopt", &cgroup("sock_graft"), "bpf_sk_setsockopt_proto");
         let member = |member| ProgContext {
             struct_ops: Some(("tcp_congestion_ops", member)),
             ..of(ProgType::STRUCT_OPS)
