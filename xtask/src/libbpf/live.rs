@@ -49,6 +49,11 @@ impl Files {
     /// The file that stands in for one of the running kernel's.
     pub(crate) fn stand_in(&self, path: &Path) -> Option<&Path> {
         let path = path.to_str()?;
+        if path == "/sys/bus/event_source/devices/kprobe/type" && self.config.is_some() {
+            // libbpf looks here whether there are kprobes, and the other kernel has them; any
+            // number will do.
+            return Some(Path::new("/sys/bus/event_source/devices/software/type"));
+        }
         let other = match path {
             "/sys/kernel/btf/vmlinux" => &self.btf,
             "/proc/kallsyms" => &self.kallsyms,
