@@ -152,6 +152,7 @@ pub(crate) struct Builder<'a> {
     pub(crate) names: &'a Names,
     pub(crate) decoded: &'a Decoded,
     btf: &'a Btf<'a>,
+    config: Option<&'a Config>,
     helper_ids: BTreeMap<&'a str, HelperId>,
     protos: BTreeMap<&'a str, u16>,
     helper_sets: Vec<HelperSet>,
@@ -177,6 +178,7 @@ fn build(sources: &Sources<'_>, names: &Names) -> anyhow::Result<Facts> {
         names,
         decoded,
         btf: sources.btf,
+        config: sources.config.as_ref(),
         helper_ids: decoded
             .helpers
             .func_ids
@@ -589,7 +591,15 @@ impl Builder<'_> {
         };
         let row = |list: NameList| {
             let names = match list {
-                NameList::ErrorInjection | NameList::PacketChangingHelpers => return None,
+                // `within_error_injection_list` (include/linux/error-injection.h) is always false
+                // in a kernel without the option; with it, the list would have to be decoded.
+                NameList::ErrorInjection => match self.config {
+                    Some(config) if config.get("FUNCTION_ERROR_INJECTION").is_none() => {
+                        Some(Vec::new())
+                    }
+                    _ => return None,
+                },
+                NameList::PacketChangingHelpers => return None,
                 NameList::ModifyReturnKfuncs => Some(ids(&mut tables.fmodret_kfunc_set.iter())),
                 NameList::SecurityFunctions => Some(ids(&mut tables.security_functions.iter())),
                 list => named(list),
@@ -675,5 +685,5 @@ pub(crate) fn return_range(text: &str) -> Option<ReturnRange> {
     let (value, mask) = (number(value)?, number(mask)?);
     // Only masks of low bits are ranges.
     (mask & mask.wrapping_add(1) == 0 && value & mask == 0)
-        .then(|| ReturnRange::Within(value, value | mask))
+        .then_some(ReturnRange::Within(value, value | mask))
 }

@@ -94,7 +94,7 @@ fn fill_gap(cells: &[Cell], first: Window, second: Window) -> Option<Vec<Cell>> 
             .collect()
     };
     let before = pattern(first.end.checked_sub(8)?);
-    if before.is_empty() || before != pattern(second.start) || first.end % 8 != 0 {
+    if before.is_empty() || before != pattern(second.start) || !first.end.is_multiple_of(8) {
         return None;
     }
     let blocks = (first.end..second.start).step_by(8);
