@@ -181,10 +181,10 @@ pub fn observe(answered: &oracle::Answer, log_level: u32, insns: &[Insn]) -> Obs
         other => return Observation::NoAnswer(other.to_string()),
     };
     let counts = answered.stats.as_ref().map(|s| Counts {
-        processed_insns: s.processed_insns.into(),
-        max_states_per_insn: s.max_states_per_insn.into(),
-        total_states: s.total_states.into(),
-        peak_states: s.peak_states.into(),
+        processed_insns: s.processed_insns,
+        max_states_per_insn: s.max_states_per_insn,
+        total_states: s.total_states,
+        peak_states: s.peak_states,
     });
     let level = if answered.log_truncated { 0 } else { log_level };
     Observation::Answered {
