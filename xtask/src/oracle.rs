@@ -2,14 +2,13 @@
 //! `cargo xtask oracle …`: asks real kernels; `docs/oracles.md` describes them.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use veristable_oracle::guest::kernels;
-use veristable_oracle::{Answer, Guest, GuestOptions, LoadOptions, Oracle, Verdict, open};
+use veristable_oracle::{Answer, Guest, GuestOptions, LoadOptions, Verdict, open};
 use veristable_program::LoadRequest;
 
 /// Arguments of `cargo xtask oracle`.

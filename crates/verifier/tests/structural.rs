@@ -392,8 +392,14 @@ fn to_owned(said: &[&str]) -> Vec<String> {
 #[test]
 fn refusals() {
     let kernel = open();
-    let cases =
-        [function_cases(), line_cases(), callback_cases(), relocation_cases(), gate_cases()];
+    let cases = [
+        function_cases(),
+        line_cases(),
+        callback_cases(),
+        relocation_cases(),
+        target_cases(),
+        gate_cases(),
+    ];
     cases.iter().flatten().for_each(|case| check(&kernel, case));
 }
 
