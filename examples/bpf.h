@@ -29,6 +29,7 @@ enum {
 	MAP_ARRAY = 2,
 	MAP_PERF_EVENT_ARRAY = 4,
 	MAP_PERCPU_ARRAY = 6,
+	MAP_STACK_TRACE = 7,
 	MAP_ARRAY_OF_MAPS = 12,
 	MAP_RINGBUF = 27,
 };
@@ -42,6 +43,7 @@ static long (*const bpf_trace_printk)(const char *fmt, __u32 size, ...) = (void 
 static __u64 (*const bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*const bpf_perf_event_output)(void *ctx, void *map, __u64 flags, void *data,
 					   __u64 size) = (void *)25;
+static long (*const bpf_get_stackid)(void *ctx, void *map, __u64 flags) = (void *)27;
 static long (*const bpf_probe_read_kernel)(void *dst, __u32 size, const void *src) = (void *)113;
 static long (*const bpf_seq_printf)(void *seq, const char *fmt, __u32 size, const void *data,
 				    __u32 data_len) = (void *)126;

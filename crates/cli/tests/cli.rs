@@ -133,7 +133,7 @@ fn several_kernels_give_a_row_each() {
     let output = veristable(&[&args[..], &[file.to_str().unwrap()]].concat());
     let text = stdout(&output);
     let rows: Vec<&str> = text.lines().skip(1).collect();
-    assert!(rows.len() >= 4 && rows.len() % 2 == 0, "{text}");
+    assert!(rows.len() >= 4 && rows.len().is_multiple_of(2), "{text}");
     assert!(rows[0].contains(",6.18.15,") && rows[1].contains(",6.12.117,"), "{text}");
 }
 

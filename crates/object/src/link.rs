@@ -157,6 +157,7 @@ impl Object {
             }
             let mut spec = map.spec.clone();
             set_max_entries(&mut spec, options);
+            set_stack_size(&mut spec, options);
             let mut contents = values.remove(&index).map(Blob::from).or(map.contents.clone());
             match &map.kind {
                 MapKind::Kconfig => contents = Some(Blob::from(&resolution.config[..])),
@@ -214,6 +215,16 @@ fn set_max_entries(spec: &mut MapSpec, options: &LinkOptions) {
         MapType::RINGBUF | MapType::USER_RINGBUF => maps::PAGE,
         _ => 1,
     };
+}
+
+/// Tools give the size of a stack trace at run time, from the limit that the kernel has then: the
+/// default of `kernel.perf_event_max_stack`, `PERF_MAX_STACK_DEPTH` addresses
+/// (`include/uapi/linux/perf_event.h`), stands in for it.
+fn set_stack_size(spec: &mut MapSpec, options: &LinkOptions) {
+    const PERF_MAX_STACK_DEPTH: u32 = 127;
+    if spec.map_type == MapType::STACK_TRACE && spec.value_size == 0 && !options.libbpf_strict {
+        spec.value_size = PERF_MAX_STACK_DEPTH * 8;
+    }
 }
 
 fn link_one(

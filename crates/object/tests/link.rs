@@ -191,6 +191,8 @@ fn options() {
     assert_eq!(linked.maps[0].spec.max_entries, 4096, "ring buffers are of whole pages");
     let linked = link("perf_sample.bpf.o", &LinkOptions { possible_cpus: 6, ..all() });
     assert_eq!(linked.maps[0].spec.max_entries, 6, "one for each CPU");
+    let stacks = &linked.maps[1].spec;
+    assert_eq!((stacks.max_entries, stacks.value_size), (1, 127 * 8), "a stack trace of any size");
 
     let none = [("ports".to_owned(), false)].into();
     let linked = link("xdp_ports.bpf.o", &LinkOptions { autocreate: none, ..all() });

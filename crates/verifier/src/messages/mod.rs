@@ -2,7 +2,7 @@
 //! The table of messages.
 //!
 //! What the kernel says is a typed value here; its words are one rendering of it, per dialect. The
-//! table is split by area, one file and one enum each, made by [`messages!`]. A row is
+//! table is split by area, one file and one enum each, made by `messages!`. A row is
 //!
 //! ```text
 //! /// When it is said, and where (function of kernel/bpf/verifier.c unless named otherwise).
