@@ -317,6 +317,12 @@ fn judge(finished: &[Finished], kernel: &str, args: &Args) -> Result<bool> {
             print_both(f);
         }
     }
+    if args.details && args.only == Only::Structural {
+        for f in finished.iter().filter(|f| matches!(f.prediction, Prediction::Unsupported(_))) {
+            println!("{}\tnot decided", f.id);
+            print_both(f);
+        }
+    }
     for f in finished.iter().filter(|f| f.splat.is_some()) {
         println!("{}: the kernel warned: {}", f.id, f.splat.as_deref().unwrap_or_default());
     }

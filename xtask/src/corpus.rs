@@ -3,6 +3,7 @@
 
 mod apt;
 mod bpftool;
+mod dump;
 mod image;
 mod info;
 mod raw;
@@ -32,9 +33,9 @@ enum What {
     /// Compile the kernel's selftests (needs clang-22 and python3)
     Selftests(selftests::Args),
     /// Dump the raw-instruction tests of the kernel's selftests (needs gcc)
-    Raw(raw::Args),
+    Raw(dump::Args),
     /// Dump the selftests of function and line information (needs gcc)
-    Info(info::Args),
+    Info(dump::Args),
     /// Say what the cache holds
     Status(status::Args),
 }

@@ -112,7 +112,7 @@ on_switch (tracepoint/sched/sched_switch): TRACEPOINT/0; map switches type PERCP
     (
         "perf_sample.bpf.o",
         "\
-on_sample (perf_event): PERF_EVENT/0; map samples type PERF_EVENT_ARRAY 4/4/1 flags 0x0",
+on_sample (perf_event): PERF_EVENT/0; map stacks type STACK_TRACE 4/1016/1 flags 0x0; map samples type PERF_EVENT_ARRAY 4/4/1 flags 0x0",
     ),
     (
         "tcp_fixed.bpf.o",
@@ -190,8 +190,9 @@ fn options() {
         link("ringbuf_events.bpf.o", &LinkOptions { max_entries: names("events"), ..all() });
     assert_eq!(linked.maps[0].spec.max_entries, 4096, "ring buffers are of whole pages");
     let linked = link("perf_sample.bpf.o", &LinkOptions { possible_cpus: 6, ..all() });
-    assert_eq!(linked.maps[0].spec.max_entries, 6, "one for each CPU");
-    let stacks = &linked.maps[1].spec;
+    let spec = |name: &str| &linked.maps.iter().find(|map| map.spec.name == name).unwrap().spec;
+    assert_eq!(spec("samples").max_entries, 6, "one for each CPU");
+    let stacks = spec("stacks");
     assert_eq!((stacks.max_entries, stacks.value_size), (1, 127 * 8), "a stack trace of any size");
 
     let none = [("ports".to_owned(), false)].into();

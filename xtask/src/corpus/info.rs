@@ -12,11 +12,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, anyhow, bail};
 use veristable_corpus::{cache, info};
 
-use super::apt::Apt;
-use super::source::{Line, Sources};
+use super::dump::{Args, COMMON, SELFTESTS, Table};
+use super::source::Line;
 use super::tools;
-
-const SELFTESTS: &str = "tools/testing/selftests/bpf";
 
 /// The part of the generated program that is ours.
 const HARNESS: &str = include_str!("info_harness.c");
@@ -30,54 +28,18 @@ const HEADERS: &str = "#include <stdbool.h>
 #include \"test_btf.h\"
 ";
 
-/// Arguments of `corpus info`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Kernel lines to dump; 6.18, 6.12 and 7.3 when left out
-    #[arg(value_enum)]
-    lines: Vec<Line>,
-    /// Fetch the package lists again even if they are recent
-    #[arg(long)]
-    refresh: bool,
-}
-
-/// Dumps the chosen lines; a line that the archive no longer has does not keep the others away.
+/// Dumps the table of the chosen lines.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if !tools::present("gcc") {
-        bail!("gcc is not installed: install the packages gcc and libc6-dev");
-    }
-    let apt = Apt::open(args.refresh)?;
-    let lines = if args.lines.is_empty() { Line::COMPILED.to_vec() } else { args.lines.clone() };
-    let mut failed = Vec::new();
-    for line in lines {
-        if let Err(error) = dump_line(&apt, line) {
-            eprintln!("info-{}: {error:#}", line.name());
-            failed.push(line.name());
-        }
-    }
-    if !failed.is_empty() {
-        bail!("not made: {}", failed.join(", "));
-    }
-    Ok(())
+    TABLE.run(args)
 }
 
-fn dump_line(apt: &Apt, line: Line) -> Result<()> {
-    let sources = Sources::open(apt, line)?;
-    let set = format!("info-{}", line.name());
-    let dir = cache::set_dir(&set)?;
-    let work = dir.join(".build");
-    super::remove_dir(&work)?;
-    let program = compile(&sources.tree, &work)?;
-    let text = tools::output(&mut Command::new(&program))?;
-    cache::write_whole(&dir.join(info::FILE), &text)?;
-    let about = format!("{}={}\n", sources.package, sources.version);
-    cache::write_whole(&dir.join("source.txt"), about.as_bytes())?;
-    super::remove_dir(&work)?;
-    // Read back what was written: a dump that the library cannot read is of no use.
-    let tests = info::read(&dir)?;
+const TABLE: Table =
+    Table { prefix: "info", lines: &Line::COMPILED, file: info::FILE, compile, read_back };
+
+fn read_back(dir: &Path) -> Result<String> {
+    let tests = info::read(dir)?;
     let fail = tests.iter().filter(|test| test.fails).count();
-    println!("{}: {} tests, {fail} of them to be refused", dir.display(), tests.len());
-    Ok(())
+    Ok(format!("{} tests, {fail} of them to be refused", tests.len()))
 }
 
 /// Generates and compiles the program.
@@ -88,7 +50,7 @@ fn compile(tree: &Path, work: &Path) -> Result<PathBuf> {
     let table = table(&text).with_context(|| tests.display().to_string())?;
     let source = work.join("dump.c");
     let macros = macros(&text);
-    cache::write_whole(&source, format!("{HEADERS}{macros}{table}{HARNESS}").as_bytes())?;
+    cache::write_whole(&source, format!("{HEADERS}{macros}{table}{COMMON}{HARNESS}").as_bytes())?;
     let program = work.join("dump");
     let include = |path: &Path| format!("-I{}", path.display());
     tools::output(

@@ -4,37 +4,6 @@
  * object a line. The task puts in front of it: the macros, the structure and the table, cut out of
  * the tree's own prog_tests/btf.c. Nothing of libbpf is linked and no system call of BPF is made.
  */
-#include <stddef.h>
-#include <stdio.h>
-
-static void print_hex(const char *key, const void *data, size_t size)
-{
-	const unsigned char *bytes = data;
-
-	printf(",\"%s\":\"", key);
-	for (size_t i = 0; i < size; i++)
-		printf("%02x", bytes[i]);
-	putchar('"');
-}
-
-static void print_text(const char *key, const char *text)
-{
-	if (!text)
-		return;
-	printf(",\"%s\":\"", key);
-	for (; *text; text++) {
-		unsigned char c = *text;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
-
 /* Bytes in front of the last end mark; the tables are filled up with zeroes. */
 static size_t marked(const __u32 *words, size_t count)
 {

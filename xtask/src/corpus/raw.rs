@@ -9,15 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use veristable_corpus::cache;
 use veristable_corpus::raw::{self, RawSet};
 
-use super::apt::Apt;
-use super::source::{Line, Sources};
+use super::dump::{Args, COMMON, SELFTESTS, Table};
+use super::source::Line;
 use super::tools;
-
-const SELFTESTS: &str = "tools/testing/selftests/bpf";
 
 /// The part of the generated program that is ours.
 const HARNESS: &str = include_str!("raw_harness.c");
@@ -35,54 +33,17 @@ int cap_get_flag(cap_t, cap_value_t, cap_flag_t, cap_flag_value_t *);
 int cap_set_flag(cap_t, cap_flag_t, int, const cap_value_t *, cap_flag_value_t);
 ";
 
-/// Arguments of `corpus raw`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Kernel lines to dump; all of them when left out
-    #[arg(value_enum)]
-    lines: Vec<Line>,
-    /// Fetch the package lists again even if they are recent
-    #[arg(long)]
-    refresh: bool,
-}
-
-/// Dumps the chosen lines; a line that the archive no longer has does not keep the others away.
+/// Dumps the table of the chosen lines.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if !tools::present("gcc") {
-        bail!("gcc is not installed: install the packages gcc and libc6-dev");
-    }
-    let apt = Apt::open(args.refresh)?;
-    let lines = if args.lines.is_empty() { Line::RAW.to_vec() } else { args.lines.clone() };
-    let mut failed = Vec::new();
-    for line in lines {
-        if let Err(error) = dump_line(&apt, line) {
-            eprintln!("raw-{}: {error:#}", line.name());
-            failed.push(line.name());
-        }
-    }
-    if !failed.is_empty() {
-        bail!("not made: {}", failed.join(", "));
-    }
-    Ok(())
+    TABLE.run(args)
 }
 
-fn dump_line(apt: &Apt, line: Line) -> Result<()> {
-    let sources = Sources::open(apt, line)?;
-    let set = format!("raw-{}", line.name());
-    let dir = cache::set_dir(&set)?;
-    let work = dir.join(".build");
-    super::remove_dir(&work)?;
-    let program = compile(&sources.tree, &work)?;
-    eprintln!("{set}: running the dump");
-    let text = tools::output(&mut Command::new(&program))?;
-    cache::write_whole(&dir.join(raw::FILE), &text)?;
-    let about = format!("{}={}\n", sources.package, sources.version);
-    cache::write_whole(&dir.join("source.txt"), about.as_bytes())?;
-    super::remove_dir(&work)?;
-    // Read back what was written: a dump that the library cannot read is of no use.
-    let read = RawSet::read(&dir)?;
-    println!("{}: {} tests in {} files", dir.display(), read.tests.len(), read.file_count());
-    Ok(())
+const TABLE: Table =
+    Table { prefix: "raw", lines: &Line::RAW, file: raw::FILE, compile, read_back };
+
+fn read_back(dir: &Path) -> Result<String> {
+    let read = RawSet::read(dir)?;
+    Ok(format!("{} tests in {} files", read.tests.len(), read.file_count()))
 }
 
 /// Generates and compiles the program.
@@ -94,7 +55,7 @@ fn compile(tree: &Path, work: &Path) -> Result<PathBuf> {
     cache::write_whole(&work.join("sys/capability.h"), CAPABILITY_HEADER.as_bytes())?;
     let prelude = prelude(&text, &runner)?;
     let source = work.join("dump.c");
-    cache::write_whole(&source, format!("{prelude}{HARNESS}").as_bytes())?;
+    cache::write_whole(&source, format!("{prelude}{COMMON}{HARNESS}").as_bytes())?;
     let program = work.join("dump");
     let include = |path: &Path| format!("-I{}", path.display());
     tools::output(

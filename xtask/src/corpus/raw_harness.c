@@ -7,34 +7,6 @@
  */
 #undef main
 
-static void print_hex(const char *key, const void *data, size_t size)
-{
-	const unsigned char *bytes = data;
-
-	printf(",\"%s\":\"", key);
-	for (size_t i = 0; i < size; i++)
-		printf("%02x", bytes[i]);
-	putchar('"');
-}
-
-static void print_text(const char *key, const char *text)
-{
-	if (!text)
-		return;
-	printf(",\"%s\":\"", key);
-	for (; *text; text++) {
-		unsigned char c = *text;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
-
 static void print_fixup(const char *name, const int *list, int *any)
 {
 	if (!list[0])
