@@ -386,6 +386,7 @@ impl<'a> Loader<'a> {
         let map =
             create(&item.desc.spec, inner, btf(item.btf)).map_err(failed("cannot create map"))?;
         fill(&item.desc, map.as_fd()).map_err(failed("cannot fill map"))?;
+        give_address(&item.desc.spec, map.as_fd()).map_err(failed("cannot map the arena"))?;
         if item.desc.frozen {
             sys::map_freeze(map.as_fd()).map_err(failed("cannot freeze map"))?;
         }
@@ -475,6 +476,18 @@ fn fill(desc: &MapDesc, map: BorrowedFd<'_>) -> io::Result<()> {
     let mut value = contents.to_vec();
     value.resize((desc.spec.value_size as usize).max(value.len()), 0);
     sys::map_update_first(map, &value)
+}
+
+/// Loaders map an arena before they load a program: the verifier asks for its user address, which
+/// stays when the mapping is gone (`arena_map_mmap`, `kernel/bpf/arena.c`). With `map_extra` the
+/// kernel has it from the beginning.
+fn give_address(spec: &MapSpec, map: BorrowedFd<'_>) -> io::Result<()> {
+    const PAGE: usize = 4096;
+    if spec.map_type == MapType::ARENA && spec.map_extra == 0 {
+        let pages = usize::try_from(spec.max_entries).unwrap_or(usize::MAX);
+        SharedMem::of_file(map, pages.saturating_mul(PAGE))?;
+    }
+    Ok(())
 }
 
 /// About how much kernel memory a map holds.
