@@ -11,8 +11,8 @@ use veristable_agreement::{
     Case, Class, Finished, Observation, Prediction, RunOptions, Said, machine_of,
     run as compare_all, summarise,
 };
+use veristable_kernel::errno_name;
 use veristable_program::LoadRequest;
-use veristable_report::errno_name;
 
 /// Runs the command and returns its exit status.
 pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {

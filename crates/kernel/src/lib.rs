@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod behaviour;
+mod errno;
 mod facts;
 mod ids;
 pub mod profile;
@@ -28,6 +29,7 @@ mod strings;
 mod types;
 
 pub use behaviour::{Behaviour, Behaviours, DesignId, Limits};
+pub use errno::errno_name;
 pub use facts::{
     Allowed, CtxAccess, CtxAnswer, CtxField, Direction, FactKind, Helper, HelperAnswer, HelperArg,
     HelperBtf, IterTarget, JitFeature, Kfunc, KfuncRef, LsmHook, MapTypeFacts, NameList, Origin,

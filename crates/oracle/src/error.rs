@@ -68,45 +68,5 @@ impl<T> Doing<T> for io::Result<T> {
 /// Name of an error number as the kernel's headers spell it, or the number itself.
 #[must_use]
 pub fn errno_name(errno: i32) -> String {
-    // include/uapi/asm-generic/errno*.h; 512 and up: include/linux/errno.h
-    const NAMES: [(i32, &str); 34] = [
-        (1, "EPERM"),
-        (2, "ENOENT"),
-        (3, "ESRCH"),
-        (4, "EINTR"),
-        (5, "EIO"),
-        (6, "ENXIO"),
-        (7, "E2BIG"),
-        (9, "EBADF"),
-        (11, "EAGAIN"),
-        (12, "ENOMEM"),
-        (13, "EACCES"),
-        (14, "EFAULT"),
-        (16, "EBUSY"),
-        (17, "EEXIST"),
-        (19, "ENODEV"),
-        (20, "ENOTDIR"),
-        (22, "EINVAL"),
-        (23, "ENFILE"),
-        (24, "EMFILE"),
-        (27, "EFBIG"),
-        (28, "ENOSPC"),
-        (33, "EDOM"),
-        (34, "ERANGE"),
-        (35, "EDEADLK"),
-        (36, "ENAMETOOLONG"),
-        (38, "ENOSYS"),
-        (40, "ELOOP"),
-        (71, "EPROTO"),
-        (75, "EOVERFLOW"),
-        (92, "ENOPROTOOPT"),
-        (95, "EOPNOTSUPP"),
-        (110, "ETIMEDOUT"),
-        (126, "ENOKEY"),
-        (524, "ENOTSUPP"),
-    ];
-    NAMES
-        .iter()
-        .find(|(number, _)| *number == errno)
-        .map_or_else(|| format!("errno {errno}"), |(_, name)| (*name).to_owned())
+    veristable_kernel::errno_name(errno).map_or_else(|| format!("errno {errno}"), str::to_owned)
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! JSON: one object a line per program and kernel.
 
-use crate::{Row, Stats, Verdict, Writer, errno_name};
+use crate::{Row, Stats, Verdict, Writer};
 use serde::Serialize;
 use std::io;
+use veristable_kernel::errno_name;
 
 /// Writes JSON lines.
 pub struct JsonWriter<W>(W);

@@ -10,7 +10,7 @@ mod text;
 
 pub use self::csv::CsvWriter;
 pub use json::JsonWriter;
-pub use model::{Instruction, Row, SourceLine, Stats, Summary, Verdict, errno_name};
+pub use model::{Instruction, Row, SourceLine, Stats, Summary, Verdict};
 pub use text::{TextOptions, TextWriter};
 
 use std::io;

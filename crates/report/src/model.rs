@@ -135,36 +135,3 @@ impl Summary {
         }
     }
 }
-
-/// The symbolic name of an error number that the BPF system call returns, e.g. `EACCES`.
-///
-/// Numbers are those of Linux on every architecture that has BPF JITs but alpha, mips, parisc and
-/// sparc (`include/uapi/asm-generic/errno.h`, and `include/linux/errno.h` for 524).
-#[must_use]
-pub fn errno_name(errno: i32) -> Option<&'static str> {
-    Some(match errno {
-        1 => "EPERM",
-        2 => "ENOENT",
-        3 => "ESRCH",
-        4 => "EINTR",
-        7 => "E2BIG",
-        9 => "EBADF",
-        11 => "EAGAIN",
-        12 => "ENOMEM",
-        13 => "EACCES",
-        14 => "EFAULT",
-        16 => "EBUSY",
-        17 => "EEXIST",
-        19 => "ENODEV",
-        22 => "EINVAL",
-        28 => "ENOSPC",
-        33 => "EDOM",
-        34 => "ERANGE",
-        36 => "ENAMETOOLONG",
-        61 => "ENODATA",
-        75 => "EOVERFLOW",
-        95 => "EOPNOTSUPP",
-        524 => "ENOTSUPP",
-        _ => return None,
-    })
-}

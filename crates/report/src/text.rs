@@ -2,9 +2,10 @@
 //! Text for people: a table in veristat's manner, then each refusal with its source line, its
 //! instruction and the kernel's words.
 
-use crate::{Row, Summary, Verdict, Writer, errno_name};
+use crate::{Row, Summary, Verdict, Writer};
 use anstyle::{AnsiColor, Style};
 use std::io;
+use veristable_kernel::errno_name;
 
 /// How the text looks.
 #[derive(Clone, Copy, Debug, Default)]

@@ -13,15 +13,6 @@ macro_rules! errnos {
         impl Errno {
             $(#[doc = stringify!($name)]
               pub const $name: Self = Self($number);)+
-
-            /// The symbol, e.g. `EINVAL`, or `None` for a number that no verifier returns.
-            #[must_use]
-            pub const fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some(stringify!($name)),)+
-                    _ => None,
-                }
-            }
         }
     };
 }
@@ -30,6 +21,14 @@ errnos! {
     1 EPERM, 2 ENOENT, 3 ESRCH, 6 ENXIO, 7 E2BIG, 9 EBADF, 11 EAGAIN, 12 ENOMEM, 13 EACCES, 14 EFAULT,
     16 EBUSY, 17 EEXIST, 19 ENODEV, 22 EINVAL, 28 ENOSPC, 33 EDOM, 34 ERANGE, 36 ENAMETOOLONG,
     40 ELOOP, 71 EPROTO, 95 EOPNOTSUPP, 524 ENOTSUPP,
+}
+
+impl Errno {
+    /// The symbol, e.g. `EINVAL`, or `None` for a number that no verifier returns.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        veristable_kernel::errno_name(self.0 as i32)
+    }
 }
 
 impl fmt::Display for Errno {
