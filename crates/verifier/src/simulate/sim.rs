@@ -3,7 +3,7 @@
 
 use crate::env::{DecodedOp, Env, InsnFlags};
 use crate::log::state::{StateNames, StateView, Touched};
-use crate::mem::{List, Text};
+use crate::mem::{Budget, List, Text};
 use crate::messages::{Path, Registers};
 use crate::outcome::{Abort, Step};
 use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
@@ -251,6 +251,28 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(true)
     }
 
+    /// Changes every register and spilled register of the call chain that `wanted` picks
+    /// (`bpf_for_each_reg_in_vstate`). Frames without one stay shared.
+    pub(crate) fn update_regs(
+        &mut self,
+        wanted: impl Fn(&RegState) -> bool,
+        mut change: impl FnMut(&mut RegState),
+    ) -> Step {
+        let Self { env, store, cur, .. } = self;
+        update_regs_of(&env.budget, store, cur, wanted, &mut change)
+    }
+
+    /// As [`Sim::update_regs`], in the branch that waits last.
+    pub(crate) fn update_regs_of_branch(
+        &mut self,
+        wanted: impl Fn(&RegState) -> bool,
+        mut change: impl FnMut(&mut RegState),
+    ) -> Step {
+        let Self { env, store, pending, .. } = self;
+        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
+        update_regs_of(&env.budget, store, &mut branch.state, wanted, &mut change)
+    }
+
     /// The next id.
     pub(crate) fn new_id(&mut self) -> u32 {
         self.id_gen = self.id_gen.wrapping_add(1);
@@ -299,4 +321,26 @@ impl<O: Observer> Sim<'_, '_, O> {
         let observer = &mut *env.observer;
         emit(&mut |event| observer.event(event), &view);
     }
+}
+
+fn update_regs_of(
+    budget: &Budget,
+    store: &mut Store,
+    state: &mut State,
+    wanted: impl Fn(&RegState) -> bool,
+    change: &mut impl FnMut(&mut RegState),
+) -> Step {
+    for number in 0..=state.depth {
+        let id = state.frame(number)?;
+        if store.frame(id)?.regs.iter().any(&wanted) {
+            let frame = store.frame_mut(budget, state.frame_mut(number)?)?;
+            frame.regs.iter_mut().filter(|reg| wanted(reg)).for_each(&mut *change);
+        }
+        let spilled = |slot: &Slot| slot.is_spill() && wanted(&slot.reg);
+        if store.slots(state.frame(number)?)?.iter().any(spilled) {
+            let stack = store.stack_mut(budget, state.frame_mut(number)?)?;
+            stack.iter_mut().filter(|slot| spilled(slot)).for_each(|slot| change(&mut slot.reg));
+        }
+    }
+    Ok(())
 }

@@ -183,12 +183,8 @@ impl<O: Observer> Sim<'_, '_, O> {
             }
             Op::MayGoto { .. } => return self.env.unsupported("may_goto", ""),
             Op::Call(CallKind::Subprog { .. }) => return self.call_subprogram(),
-            Op::Call(CallKind::Helper { id }) => {
-                let id = u32::try_from(id).unwrap_or(u32::MAX);
-                let name = self.env.kernel.helper_name(veristable_kernel::HelperId(id));
-                return self.env.unsupported("helper call", name.unwrap_or("unknown"));
-            }
-            Op::Call(CallKind::Kfunc { .. }) => return self.env.unsupported("kfunc call", ""),
+            Op::Call(CallKind::Helper { id }) => return self.call_helper(id),
+            Op::Call(CallKind::Kfunc { .. }) => return self.call_kfunc(),
             Op::Exit => return self.exit(),
         }
         Ok(Next::Insn(after))

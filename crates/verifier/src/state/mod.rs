@@ -17,7 +17,7 @@ mod verifier;
 pub use checkpoint::{Checkpoint, CheckpointId, FrameMarks, StateMarks};
 pub use frame::{Callsite, Frame, FrameFlags, MAX_FRAMES, REGS};
 pub use history::{Access, HistoryEntry, Linked, LinkedRegs, Place};
-pub use reg::{DynptrKind, IterState, Kind, MapRef, RegId, RegState};
+pub use reg::{BtfRef, DynptrKind, IterState, Kind, MapRef, RegId, RegState};
 pub use stack::{SLOT_BYTES, STACK_BYTES, Slot, SlotType, slot_of};
 pub use store::{FrameId, Stack, Store};
 pub use verifier::{RefKind, Reference, Resources, State};

@@ -89,8 +89,8 @@ pub enum Kind {
     XdpSock,
     /// A kernel object.
     BtfId {
-        /// Which BTF, as the simulation numbers them.
-        btf: u32,
+        /// Which BTF the type counts in.
+        btf: BtfRef,
         /// Its type there.
         id: TypeId,
     },
@@ -116,8 +116,8 @@ pub enum Kind {
     },
     /// Only in stack slots: an iterator.
     Iter {
-        /// Which BTF, as the simulation numbers them.
-        btf: u32,
+        /// Which BTF the type counts in.
+        btf: BtfRef,
         /// Its structure there.
         id: TypeId,
         /// How far it is.
@@ -173,6 +173,17 @@ impl Kind {
     pub const fn is_packet(self) -> bool {
         matches!(self, Self::Packet { .. } | Self::PacketMeta { .. })
     }
+}
+
+/// Which BTF a type's id counts in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum BtfRef {
+    /// The kernel's own (`btf_vmlinux`).
+    Kernel,
+    /// The program's: objects that it allocates itself.
+    Program,
+    /// A module's, by its index in [`crate::env::Env::used_btfs`].
+    Module(u32),
 }
 
 /// A map as a pointer names it.

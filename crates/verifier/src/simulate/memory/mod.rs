@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Loads, stores and atomic operations (`check_mem_access` and its callers).
 
+mod btf;
+mod buffer;
 mod stack;
 
 use super::sim::Sim;
@@ -184,6 +186,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             Kind::NotInit | Kind::Scalar | Kind::PacketEnd | Kind::Func(_) => {
                 return self.env.reject(Memory::Invalid { reg: span.base.number(), ty: ty.text() });
             }
+            Kind::BtfId { .. } => self.access_btf(span, &pointer, access)?,
             _ => return self.env.unsupported("memory access", ty.text()),
         }
         if let (Access::Read(Some(dst)), Some(size)) = (access, Narrow::from_bytes(span.size))

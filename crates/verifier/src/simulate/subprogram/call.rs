@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Calls of subprograms (`check_func_call`).
 
-use super::sim::Sim;
-use super::step::Next;
 use crate::env::{SubprogFlags, Target};
 use crate::log::state::Touched;
 use crate::messages::Path;
 use crate::outcome::Step;
+use crate::simulate::sim::Sim;
+use crate::simulate::step::Next;
 use crate::state::{Callsite, Frame, MAX_FRAMES};
 use crate::trace::{Level, Observer};
 use veristable_isa::Reg;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The end of a function and of the program (`process_bpf_exit_full`, `check_return_code`).
 
-use super::sim::Sim;
-use super::step::Next;
 use crate::env::SubprogId;
 use crate::log::state::TypeName;
 use crate::mem::Text;
 use crate::messages::Path;
 use crate::outcome::Step;
+use crate::simulate::sim::Sim;
+use crate::simulate::step::Next;
 use crate::state::{Callsite, FrameFlags, Kind, RegState};
 use crate::trace::{Level, Observer};
 use core::fmt::Write;

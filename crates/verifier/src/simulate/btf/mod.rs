@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Types of the kernel and of the program as the simulation asks about them.
+
+use super::sim::Sim;
+use crate::analysis::maps::UsedBtf;
+use crate::outcome::Step;
+use crate::state::BtfRef;
+use crate::trace::Observer;
+use veristable_btf::Btf;
+
+impl<'a, O: Observer> Sim<'_, 'a, O> {
+    /// The BTF that a register's type counts in.
+    pub(crate) fn btf(&self, which: BtfRef) -> Step<&'a Btf<'a>> {
+        let kernel = self.env.kernel;
+        let (found, detail) = match which {
+            BtfRef::Kernel => (kernel.btf(None)?, "of the kernel"),
+            BtfRef::Program => (self.env.prog.btf, "of the program"),
+            BtfRef::Module(index) => match *self.env.used_btfs.at(index as usize)? {
+                UsedBtf::Kernel => (kernel.btf(None)?, "of the kernel"),
+                UsedBtf::Module(name) => (kernel.btf(Some(name))?, "of a module"),
+                UsedBtf::Loaded(_) => (None, "that the loader loaded"),
+            },
+        };
+        match found {
+            Some(btf) => Ok(btf),
+            None => self.env.unsupported("BTF", detail),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Functions of the program: calls, callbacks, returns, the end of the program.
+
+mod call;
+mod exit;
