@@ -14,6 +14,7 @@ use veristable_agreement::{
 use veristable_corpus::{Manifest, cache, info, mutants, raw, structural};
 use veristable_kernel::{Kernel, Profile};
 use veristable_object::{LinkOptions, Object};
+use veristable_oracle::{Oracle, Remembered};
 
 /// Options of `cargo xtask agreement`.
 #[derive(clap::Args)]
@@ -52,6 +53,10 @@ pub(crate) struct Args {
     #[arg(long)]
     limit: Option<usize>,
 
+    /// Ask a guest again, also where it was asked the same before
+    #[arg(long)]
+    fresh: bool,
+
     /// Print every disagreement with both messages, not only their names
     #[arg(long)]
     details: bool,
@@ -74,7 +79,11 @@ enum Only {
 
 /// Runs the task.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut oracle = veristable_oracle::open(&args.oracle)?;
+    let mut oracle: Box<dyn Oracle> = if args.fresh || args.oracle == "live" {
+        veristable_oracle::open(&args.oracle)?
+    } else {
+        Box::new(Remembered::open(&args.oracle)?)
+    };
     let name = args
         .kernel
         .as_deref()

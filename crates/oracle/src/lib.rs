@@ -19,6 +19,7 @@ mod live;
 mod loader;
 pub mod log;
 mod pattern;
+mod remember;
 mod supervise;
 mod sys;
 
@@ -27,6 +28,7 @@ pub use error::{OracleError, errno_name};
 pub use guest::{Guest, GuestOptions};
 pub use live::Live;
 pub use log::Stats;
+pub use remember::Remembered;
 
 /// Opens an oracle by its name: `live`, or `vm:VERSION` such as `vm:6.18.15`, or `vm:VERSION*N` for
 /// N guests that share the work.
