@@ -5,7 +5,7 @@ use crate::env::InsnAux;
 use crate::mem::{Budget, List};
 use crate::outcome::Abort;
 use crate::state::{
-    Frame, FrameMarks, Kind, MAX_FRAMES, REGS, RefKind, RegState, Slot, SlotType, State,
+    Frame, FrameId, FrameMarks, Kind, MAX_FRAMES, REGS, RefKind, RegState, Slot, SlotType, State,
     StateMarks, Store,
 };
 
@@ -186,6 +186,39 @@ impl Comparison<'_> {
         Ok(old.same_content(new)
             && self.ids(old.id.0, new.id.0)?
             && self.ids(old.ref_id, new.ref_id)?)
+    }
+
+    /// Numbers in registers and spilled ones that are not the same in two frames and did not matter
+    /// in the old one (`maybe_widen_reg`), one bit each.
+    pub(crate) fn changed_numbers(
+        &mut self,
+        old: FrameId,
+        marks: &FrameMarks,
+        new: FrameId,
+    ) -> Result<(u16, u64), Abort> {
+        let store = self.store;
+        let (mut regs, mut slots) = (0, 0);
+        let pairs = store.frame(old)?.regs.iter().zip(&store.frame(new)?.regs);
+        for (number, (old, new)) in pairs.enumerate() {
+            if !marks.is_precise_reg(number) && self.is_changed_number(old, new)? {
+                regs |= 1u16 << number;
+            }
+        }
+        let pairs = store.slots(old)?.iter().zip(store.slots(new)?).take(64);
+        for (number, (old, new)) in pairs.enumerate() {
+            if old.is_spill()
+                && new.is_spill()
+                && !marks.is_precise_slot(number)
+                && self.is_changed_number(&old.reg, &new.reg)?
+            {
+                slots |= 1u64 << number;
+            }
+        }
+        Ok((regs, slots))
+    }
+
+    fn is_changed_number(&mut self, old: &RegState, new: &RegState) -> Result<bool, Abort> {
+        Ok(old.is_scalar() && old.same_type(new) && !self.regs_exact(old, new)?)
     }
 
     /// `regsafe`. `precise`: the old number matters.

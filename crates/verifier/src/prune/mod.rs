@@ -6,6 +6,8 @@ mod equal;
 mod precision;
 mod scc;
 mod stack_liveness;
+#[allow(dead_code, reason = "for callers that are being built")]
+mod widen;
 
 pub(crate) use backtrack::Backtrack;
 pub(crate) use scc::Visits;

@@ -2,4 +2,8 @@
 //! Functions of the program: calls, callbacks, returns, the end of the program.
 
 mod call;
+mod callback;
 mod exit;
+
+#[allow(unused_imports, reason = "for the callers that are being built")]
+pub(crate) use callback::Callback;
