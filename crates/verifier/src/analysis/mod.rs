@@ -14,6 +14,7 @@ pub mod live_registers;
 pub mod maps;
 pub mod postorder;
 mod program_target;
+pub mod record;
 pub mod scc;
 pub mod stack_depth;
 pub mod subprograms;

@@ -3,4 +3,20 @@
 //! values: references, locks, regions, dynptrs, iterators, saved interrupt flags, fields of BTF
 //! records.
 
+#![allow(unused_imports, reason = "seams whose callers are being built")]
+
+mod dynptr;
+mod fields;
+mod graph;
+mod iter;
+mod kptr;
+mod locks;
+mod record;
 mod refs;
+mod regions;
+
+pub(crate) use dynptr::{DynptrAt, DynptrUse};
+pub(crate) use graph::GraphKind;
+pub(crate) use iter::{IterPlace, IterType, IterUse};
+pub(crate) use locks::LockKind;
+pub(crate) use regions::{IrqUse, Region};

@@ -3,7 +3,7 @@
 
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::{RefKind, Reference};
+use crate::state::{RefKind, Reference, RegState};
 use crate::trace::Observer;
 
 impl<O: Observer> Sim<'_, '_, O> {
@@ -15,15 +15,47 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(id)
     }
 
+    /// Whether something of this id is held, of whatever kind (`find_reference_state`).
+    pub(crate) fn holds_reference(&self, id: u32) -> bool {
+        self.cur.resources.refs.iter().any(|reference| reference.id == id)
+    }
+
+    /// Gives a reference back without a look at registers (`release_reference_nomark`). False if
+    /// it is not held.
+    pub(crate) fn forget_reference(&mut self, id: u32) -> bool {
+        let refs = &mut self.cur.resources.refs;
+        let is = |reference: &Reference| reference.kind == RefKind::Ptr && reference.id == id;
+        let Some(place) = refs.iter().position(is) else { return false };
+        // The order of what is left matters.
+        refs.remove(place).is_some()
+    }
+
     /// Gives a reference back and makes everything that belongs to it unreadable
-    /// (`release_reference`). False if it is not held.
+    /// (`release_reference`). False if it is not held; nothing changes then.
     pub(crate) fn release_reference(&mut self, id: u32) -> Step<bool> {
-        let _ = id;
-        self.env.unsupported("reference", "release")
+        if !self.forget_reference(id) {
+            return Ok(false);
+        }
+        self.invalidate_regs(|reg| reg.ref_id == id)?;
+        Ok(true)
+    }
+
+    /// Makes every register and spilled one that `wanted` picks useless (`mark_reg_invalid`):
+    /// any number, or unreadable for programs that must not see pointers.
+    pub(crate) fn invalidate_regs(&mut self, wanted: impl Fn(&RegState) -> bool) -> Step {
+        let leaks = self.env.privileges.allow_ptr_leaks;
+        self.update_regs(wanted, |reg| {
+            if leaks {
+                reg.set_unknown();
+            } else {
+                reg.set_not_init();
+            }
+        })
     }
 
     /// Refuses what is still held where nothing may be (`check_resource_leak`). `place` is the
-    /// kernel's prefix, `whole_program`: references count in every frame.
+    /// kernel's prefix (`tail_call`, `BPF_LD_[ABS|IND]`, `BPF_EXIT instruction in main prog`),
+    /// `exception`: references count in every frame, `locks`: locks and regions count too.
     pub(crate) fn check_resource_leak(
         &mut self,
         place: &'static str,
