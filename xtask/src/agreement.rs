@@ -20,7 +20,7 @@ use veristable_oracle::{Oracle, Remembered};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Sets: structural (our own); realworld, selftests-6.18, raw-6.18, info-6.18, … (see `cargo xtask corpus status`);
-mutants:SET:COUNT:SEED for one-instruction changes of a set's programs.
+mutants:SET:COUNT:SEED for one-instruction changes of a set's programs (mutants: those of realworld, 5000, seed 1).
 
 Example:
   cargo xtask agreement raw-6.18 --oracle vm:6.18.15 --write")]
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     sets: Vec<String>,
 
     /// Who is asked: `live`, or `vm:VERSION`
-    #[arg(long)]
+    #[arg(long, default_value = "vm:6.18.15")]
     oracle: String,
 
     /// Kernel whose answer is predicted [default: the oracle's own]
@@ -108,6 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             log_level: args.log_level,
             timeout: Duration::from_secs(60),
             machine,
+            sequential: args.fresh || args.oracle == "live",
             ..RunOptions::default()
         };
         let started = std::time::Instant::now();
@@ -136,6 +137,7 @@ type Unlinked = BTreeMap<String, usize>;
 
 /// The cases of a set, linked for the kernel.
 fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)> {
+    let set = if set == "mutants" { "mutants:realworld:5000:1" } else { set };
     if let Some(rest) = set.strip_prefix("mutants:") {
         let mut parts = rest.split(':');
         let base = parts.next().unwrap_or_default();
@@ -256,6 +258,9 @@ fn command(set: &str, args: &Args) -> String {
     let mut text = format!("cargo xtask agreement {set} --oracle {}", args.oracle);
     if let Some(kernel) = &args.kernel {
         let _ = write!(text, " --kernel {kernel}");
+    }
+    if args.fresh {
+        text.push_str(" --fresh");
     }
     if args.log_level != 5 {
         let _ = write!(text, " --log-level {}", args.log_level);

@@ -31,6 +31,8 @@ pub struct RunOptions {
     pub batch: usize,
     /// Settings of the oracle's machine; see [`machine_of`].
     pub machine: Machine,
+    /// One program after the other, so that times can be compared.
+    pub sequential: bool,
 }
 
 impl Default for RunOptions {
@@ -40,6 +42,7 @@ impl Default for RunOptions {
             timeout: Duration::from_secs(20),
             batch: 256,
             machine: Machine::default(),
+            sequential: false,
         }
     }
 }
@@ -106,12 +109,13 @@ pub fn run(
                 *slot = Some(answer);
             }
         })?;
-        let part: Vec<Finished> = batch
-            .par_iter()
-            .zip(answers)
-            .map(|(case, answer)| finish(case, answer, kernel, options))
-            .collect();
-        finished.extend(part);
+        if options.sequential {
+            let pairs = batch.iter().zip(answers);
+            finished.extend(pairs.map(|(case, answer)| finish(case, answer, kernel, options)));
+        } else {
+            let pairs = batch.par_iter().zip(answers);
+            finished.par_extend(pairs.map(|(case, answer)| finish(case, answer, kernel, options)));
+        }
         each(finished.len());
     }
     Ok(finished)
@@ -123,9 +127,8 @@ fn finish(
     kernel: &dyn Kernel,
     options: RunOptions,
 ) -> Finished {
-    let started = Instant::now();
-    let prediction = predict(&case.request, kernel, options.log_level, options.machine);
-    let our_time = started.elapsed();
+    let (prediction, our_time) =
+        predict_timed(&case.request, kernel, options.log_level, options.machine);
     let their_time = answer.as_ref().and_then(|a| a.verification_us).map(Duration::from_micros);
     let splat = answer.as_ref().and_then(|a| a.splat.clone());
     let observation = answer.map_or_else(
@@ -152,16 +155,29 @@ pub fn predict(
     log_level: u32,
     machine: Machine,
 ) -> Prediction {
+    predict_timed(request, kernel, log_level, machine).0
+}
+
+/// As [`predict`], with the time that `verify` took.
+fn predict_timed(
+    request: &LoadRequest,
+    kernel: &dyn Kernel,
+    log_level: u32,
+    machine: Machine,
+) -> (Prediction, Duration) {
     let mut request = request.clone();
     request.log = LogRequest { level: log_level, size: LOG_SIZE };
     let mut log = KernelLog::new(request.log, Dialect::V6_18);
+    let started = Instant::now();
     let outcome = verify(&request, kernel, &Options { machine, ..Options::default() }, &mut log);
+    let time = started.elapsed();
+    let undecided = |why: String| (Prediction::Unsupported(why), time);
     let said = match &outcome {
         Outcome::Accepted(_) => Said::Accepted,
         Outcome::Rejected(rejected) => Said::Rejected(i32::from(rejected.errno.0)),
-        Outcome::Unsupported(feature) => return Prediction::Unsupported(feature.to_string()),
-        Outcome::UnknownFact(fact) => return Prediction::Unsupported(format!("fact: {fact}")),
-        Outcome::Aborted(abort) => return Prediction::Unsupported(format!("aborted: {abort}")),
+        Outcome::Unsupported(feature) => return undecided(feature.to_string()),
+        Outcome::UnknownFact(fact) => return undecided(format!("fact: {fact}")),
+        Outcome::Aborted(abort) => return undecided(format!("aborted: {abort}")),
     };
     let counts = outcome.stats().map(|s| Counts {
         processed_insns: s.processed_insns.into(),
@@ -169,7 +185,7 @@ pub fn predict(
         total_states: s.total_states.into(),
         peak_states: s.peak_states.into(),
     });
-    Prediction::Verdict(answer(said, counts, &log.text(), log_level, &request.insns))
+    (Prediction::Verdict(answer(said, counts, &log.text(), log_level, &request.insns)), time)
 }
 
 /// An oracle's answer in the terms of a comparison.
@@ -230,7 +246,12 @@ fn without_descriptors(text: &str) -> String {
 #[must_use]
 pub fn summarise(finished: &[Finished]) -> (Table, Vec<&Finished>) {
     let mut table = Table::default();
-    finished.iter().for_each(|f| table.add(&f.comparison));
+    for f in finished {
+        table.add(&f.comparison);
+        if let (Prediction::Verdict(_), Some(theirs)) = (&f.prediction, f.their_time) {
+            table.add_times(f.our_time, theirs);
+        }
+    }
     let odd = finished
         .iter()
         .filter(|f| f.comparison.class.disagrees() && f.comparison.class != Class::NoAnswer)

@@ -4,6 +4,7 @@
 
 use crate::{Class, Comparison, Match};
 use std::fmt;
+use std::time::Duration;
 
 /// A share of cases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -44,6 +45,36 @@ impl fmt::Display for Share {
     }
 }
 
+/// What agrees beside the verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Details {
+    /// Processed instructions.
+    pub processed: Share,
+    /// All counts.
+    pub counts: Share,
+    /// The log.
+    pub log: Share,
+}
+
+/// How long both sides took for the same programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Times {
+    /// How many programs.
+    pub programs: usize,
+    /// `verify`, summed.
+    pub ours: Duration,
+    /// The kernel's `verification time`, summed.
+    pub theirs: Duration,
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ratio = self.ours.as_secs_f64() / self.theirs.as_secs_f64().max(f64::MIN_POSITIVE);
+        let Self { programs, ours, theirs } = self;
+        write!(f, "{ratio:.2} ({ours:.2?} to {theirs:.2?}, {programs} programs)")
+    }
+}
+
 /// Sums over a set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Table {
@@ -63,12 +94,12 @@ pub struct Table {
     pub errno: Share,
     /// Message equal, of those that both reject.
     pub message: Share,
-    /// Processed instructions equal, of those whose verdicts agree.
-    pub processed: Share,
-    /// All counts equal, likewise.
-    pub counts: Share,
-    /// Log equal, likewise.
-    pub log: Share,
+    /// What else agrees, of those that both accept.
+    pub both_accept: Details,
+    /// What else agrees, of those that both reject.
+    pub both_reject: Details,
+    /// Time of those decided, where the kernel's was taken in the same run.
+    pub time: Option<Times>,
     /// We accept what the kernel rejects.
     pub false_accepts: usize,
     /// We reject what the kernel accepts.
@@ -103,15 +134,27 @@ impl Table {
             Class::UnsupportedAccepted | Class::UnsupportedRejected | Class::NoAnswer => {}
         }
         self.message.add_match(c.message);
-        self.processed.add_match(c.processed);
-        self.counts.add_match(c.counts);
-        self.log.add_match(c.log);
+        let details = match c.class {
+            Class::BothAccept => &mut self.both_accept,
+            _ => &mut self.both_reject,
+        };
+        details.processed.add_match(c.processed);
+        details.counts.add_match(c.counts);
+        details.log.add_match(c.log);
+    }
+
+    /// Adds the times of a program that was decided.
+    pub fn add_times(&mut self, ours: Duration, theirs: Duration) {
+        let times = self.time.get_or_insert_default();
+        times.programs += 1;
+        times.ours += ours;
+        times.theirs += theirs;
     }
 
     /// The rows as Markdown, under a heading that names the set and the kernel.
     #[must_use]
     pub fn to_markdown(&self, set: &str, kernel: &str) -> String {
-        let rows: [(&str, String); 13] = [
+        let mut rows: Vec<(&str, String)> = vec![
             ("programs", self.programs.to_string()),
             ("answered by the kernel", self.answered.to_string()),
             ("reached its verifier", self.reached.to_string()),
@@ -122,10 +165,16 @@ impl Table {
             ("false rejects", self.false_rejects.to_string()),
             ("error number (both reject)", self.errno.to_string()),
             ("message (both reject)", self.message.to_string()),
-            ("processed instructions", self.processed.to_string()),
-            ("all statistics", self.counts.to_string()),
-            ("log", self.log.to_string()),
+            ("processed instructions (both accept)", self.both_accept.processed.to_string()),
+            ("all statistics (both accept)", self.both_accept.counts.to_string()),
+            ("log (both accept)", self.both_accept.log.to_string()),
+            ("processed instructions (both reject)", self.both_reject.processed.to_string()),
+            ("all statistics (both reject)", self.both_reject.counts.to_string()),
+            ("log (both reject)", self.both_reject.log.to_string()),
         ];
+        if let Some(times) = self.time {
+            rows.push(("our time to the kernel's", times.to_string()));
+        }
         let mut out = format!("| {set} | {kernel} |\n|---|---|\n");
         for (name, value) in rows {
             out.push_str(&format!("| {name} | {value} |\n"));
