@@ -151,6 +151,8 @@ areas! {
     arithmetic::Arithmetic,
     /// Loads and stores.
     memory::Memory,
+    /// Pointers to kernel objects and arguments of kernel functions.
+    btf_access::BtfAccess,
     /// Paths: jumps, loops, limits, calls and ends.
     path::Path,
 }

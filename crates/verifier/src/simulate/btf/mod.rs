@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Types of the kernel and of the program as the simulation asks about them.
 
+pub(crate) mod ids;
+pub(crate) mod trust;
+mod walk;
+
 use super::sim::Sim;
 use crate::analysis::maps::UsedBtf;
 use crate::outcome::Step;
