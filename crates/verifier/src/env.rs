@@ -10,6 +10,7 @@ use crate::mem::{Budget, List, SmallList, Text};
 use crate::messages::Message;
 use crate::options::{Machine, Meter, Options};
 use crate::outcome::{Abort, Feature, Stats, Step, Stop};
+use crate::state::BtfRef;
 use crate::trace::{Event, Level, Observer};
 use veristable_btf::{Btf, TypeId};
 use veristable_isa::{Insn, Op};
@@ -283,7 +284,9 @@ pub enum Target {
 pub enum KernelVariable {
     /// A structure: `PTR_TO_BTF_ID`.
     Struct {
-        /// Its type in the kernel's (or module's) BTF.
+        /// Which BTF its type counts in.
+        btf: BtfRef,
+        /// Its type there.
         type_id: TypeId,
         /// Whether it is per CPU (`MEM_PERCPU`).
         percpu: bool,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! 64-bit immediate loads and what they refer to, and the opcodes (`resolve_pseudo_ldimm64`).
 
-use crate::analysis::maps;
+use crate::analysis::maps::{self, UsedBtf};
 use crate::env::{Env, KernelVariable, Target};
 use crate::mem::Text;
 use crate::messages::{Fields, Structure};
 use crate::outcome::Step;
+use crate::state::BtfRef;
 use crate::trace::Observer;
 use veristable_btf::{Btf, Kind, TypeId};
 use veristable_isa::consts::{
@@ -93,18 +94,26 @@ fn resolve_variable<O: Observer>(
     if env.kernel.symbol(ty.name())?.is_none() {
         return env.reject(Structure::NoVariableAddress { name: Text::new(ty.name()) });
     }
+    let of = match used {
+        UsedBtf::Kernel => BtfRef::Kernel,
+        _ => {
+            let known = env.used_btfs.iter().position(|entry| *entry == used);
+            let index = known.unwrap_or(env.used_btfs.len());
+            BtfRef::Module(u32::try_from(index).unwrap_or(u32::MAX))
+        }
+    };
     let variable = match ty.as_var() {
         None => KernelVariable::Memory { size: 0 },
         Some(var) if is_percpu(btf, id) => {
-            KernelVariable::Struct { type_id: var.type_id, percpu: true }
+            KernelVariable::Struct { btf: of, type_id: var.type_id, percpu: true }
         }
         Some(var) => {
-            let of = btf.skip_modifiers(var.type_id).ok();
-            if of.is_some_and(|of| of.kind().is_composite()) {
-                KernelVariable::Struct { type_id: var.type_id, percpu: false }
+            let ty = btf.skip_modifiers(var.type_id).ok();
+            if ty.is_some_and(|ty| ty.kind().is_composite()) {
+                KernelVariable::Struct { btf: of, type_id: var.type_id, percpu: false }
             } else {
-                let Some(size) = of.and_then(|of| btf.resolve_size(of.id()).ok()) else {
-                    let name = Text::new(of.map_or("", |of| of.name()));
+                let Some(size) = ty.and_then(|ty| btf.resolve_size(ty.id()).ok()) else {
+                    let name = Text::new(ty.map_or("", |ty| ty.name()));
                     return env.reject(Structure::VariableSize { name, errno: -22 });
                 };
                 KernelVariable::Memory { size }

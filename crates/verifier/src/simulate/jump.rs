@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Conditional jumps (`check_cond_jmp_op`).
 
+use super::packet_range::decide_packet;
 use super::sim::Sim;
 use super::step::{Next, target};
 use crate::domain::flipped;
@@ -45,10 +46,12 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.note_history(access, LinkedRegs::default())?;
         }
         let (through, to) = (self.insn + 1, target(self.insn, off));
-        if is_packet_any(&left) && is_packet_any(&right) && width == Width::W64 {
-            return self.env.unsupported("packet pointer comparison", "");
-        }
-        let Some(taken) = decide(op, width, &left, &right) else {
+        let taken = if is_packet_any(&left) && is_packet_any(&right) && width == Width::W64 {
+            decide_packet(op, &left, &right)
+        } else {
+            decide(op, width, &left, &right)
+        };
+        let Some(taken) = taken else {
             self.fork(op, width, dst, src, to)?;
             self.print_insn_state();
             return Ok(Next::Insn(through));
@@ -77,19 +80,19 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.sync_linked(src, &linked)?;
         }
         self.sync_linked(dst, &linked)?;
-        let (left, is_imm_0) = (self.copy_of(dst)?, matches!(src, Operand::Imm(0)));
-        let may_be_null = |reg: &RegState| reg.flags.contains(TypeFlags::PTR_MAYBE_NULL);
-        let null_test = is_imm_0 && matches!(op, CmpOp::Eq | CmpOp::Ne);
-        if width == Width::W64 && null_test && may_be_null(&left) {
-            return self.env.unsupported("null check", "");
-        }
-        if let Operand::Reg(src) = src
-            && width == Width::W64
-            && may_be_null(&left) != may_be_null(self.reg(src)?)
-            && self.reg(src)?.is_pointer()
-            && left.is_pointer()
-        {
-            return self.env.unsupported("null check", "of two pointers");
+        if width == Width::W64 {
+            if let Operand::Reg(src) = src {
+                self.learn_from_equal_pointers(op, dst, src)?;
+            }
+            let is_null_test = matches!((op, src), (CmpOp::Eq | CmpOp::Ne, Operand::Imm(0)));
+            if is_null_test && self.reg(dst)?.may_be_null() {
+                return self.learn_null(dst, op == CmpOp::Eq);
+            }
+            if let Operand::Reg(src) = src
+                && self.learn_packet_range(op, dst, src)?
+            {
+                return Ok(());
+            }
         }
         if self.is_secret(dst)? {
             return self.env.reject(Path::PointerComparison { reg: dst.number() });

@@ -9,7 +9,9 @@ mod helper;
 mod jump;
 mod kfunc;
 mod memory;
+mod null_check;
 mod objects;
+mod packet_range;
 mod path;
 mod pointer;
 mod sim;
@@ -52,6 +54,7 @@ pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
         liveness: StackLiveness::default(),
         backtrack: Backtrack::default(),
         memos,
+        maps: memory::MapTable::default(),
         insn: 0,
         previous: -1,
         last: -1,

@@ -7,6 +7,7 @@ use crate::mem::{Budget, List, Text};
 use crate::messages::{Path, Registers};
 use crate::outcome::{Abort, Step};
 use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
+use crate::simulate::memory::{CtxMemo, MapTable};
 use crate::state::{FrameMarks, RegState, Slot, State, Store};
 use crate::trace::{Event, Level, Mark, Observer};
 use veristable_isa::{Op, Reg};
@@ -34,6 +35,8 @@ pub(crate) struct InsnMemo {
     pub(crate) masking: Option<Masking>,
     /// Its reserved fields were tested.
     pub(crate) fields_tested: bool,
+    /// Its last access to the context and what that yields.
+    pub(crate) ctx: Option<CtxMemo>,
 }
 
 /// How pointer arithmetic is masked against misprediction (`alu_state`, `alu_limit`).
@@ -65,6 +68,8 @@ pub(crate) struct Sim<'s, 'a, O: Observer> {
     pub(crate) backtrack: Backtrack,
     /// What is remembered of each instruction.
     pub(crate) memos: List<InsnMemo>,
+    /// What is asked of the maps in use.
+    pub(crate) maps: MapTable,
     /// The current instruction; `env.insn` follows it.
     pub(crate) insn: u32,
     /// The one before it; -1 at the start.

@@ -135,8 +135,11 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// The effect of an instruction (`do_check_insn`).
     fn execute(&mut self, insn: u32) -> Step<Next> {
-        let aux = self.env.code.aux(insn)?;
-        let DecodedOp::Op(op) = aux.op else {
+        let decoded = self.env.code.aux(insn)?.op;
+        if !self.memo()?.fields_tested && is_classic_load(self.env.code.insn(insn)?.code) {
+            self.check_classic_load_program()?;
+        }
+        let DecodedOp::Op(op) = decoded else {
             crate::analysis::fields::check(self.env, insn)?;
             return Err(Abort::Internal("instruction without a type").into());
         };
@@ -172,9 +175,8 @@ impl<O: Observer> Sim<'_, '_, O> {
             Op::StoreRelease { size, base, off, src } => {
                 self.store_release(size, base, off, src)?;
             }
-            Op::LoadAbs { .. } | Op::LoadInd { .. } => {
-                return self.env.unsupported("packet load", "BPF_LD_[ABS|IND]");
-            }
+            Op::LoadAbs { .. } => self.classic_load(None)?,
+            Op::LoadInd { src, .. } => self.classic_load(Some(src))?,
             Op::LoadImm64 { dst, value } => self.load_wide(dst, value)?,
             Op::Goto { off, .. } => return Ok(Next::Insn(target(insn, off))),
             Op::GotoX { .. } => return self.env.unsupported("indirect jump", ""),
@@ -194,4 +196,9 @@ impl<O: Observer> Sim<'_, '_, O> {
 /// The slot that a jump of `off` slots goes to. The control flow graph was checked before.
 pub(crate) fn target(insn: u32, off: i32) -> u32 {
     insn.wrapping_add(1).wrapping_add(off.cast_unsigned())
+}
+
+/// `BPF_LD | BPF_ABS` or `BPF_LD | BPF_IND`.
+const fn is_classic_load(code: u8) -> bool {
+    code & 0x07 == 0 && matches!(code & 0xe0, 0x20 | 0x40)
 }

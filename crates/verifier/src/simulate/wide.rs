@@ -2,12 +2,12 @@
 //! 64-bit immediate loads (`check_ld_imm`).
 
 use super::sim::Sim;
-use crate::env::Target;
-use crate::outcome::Step;
+use crate::env::{KernelVariable, Target};
+use crate::outcome::{Abort, Step};
 use crate::state::{Kind, MapRef, RegState};
 use crate::trace::Observer;
 use veristable_isa::{Imm64, Reg};
-use veristable_kernel::MapType;
+use veristable_kernel::{MapType, TypeFlags};
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// `dst` = a constant, or a pointer to what the instruction names.
@@ -26,19 +26,38 @@ impl<O: Observer> Sim<'_, '_, O> {
                 let used = self.env.used_maps.at(index.0 as usize)?.request;
                 let map = self.env.request.maps.get(used as usize);
                 if map.is_some_and(|map| map.spec.map_type == MapType::ARENA) {
-                    return self.env.unsupported("arena", "address");
+                    // What instructions cast to a pointer.
+                    return Ok(());
                 }
                 let off = i32::try_from(offset).unwrap_or(i32::MAX);
                 (Kind::MapValue { map: MapRef { index, inner: false }, uid: 0 }, off)
             }
             Target::Subprog(_) => return self.env.unsupported("callback", "address of a function"),
-            Target::KernelVariable(_) | Target::Kfunc(_) | Target::None => {
-                return self.env.unsupported("kernel variable", "");
+            Target::KernelVariable(variable) => return self.load_variable(dst, variable),
+            Target::Kfunc(_) | Target::None => {
+                return Err(Abort::Internal("unresolved 64-bit load").into());
             }
         };
         let reg = self.reg_mut(dst)?;
         let subreg_def = reg.subreg_def;
         *reg = RegState { subreg_def, off, ..RegState::pointer(kind) };
+        Ok(())
+    }
+
+    /// The address of a variable or function of the kernel.
+    fn load_variable(&mut self, dst: Reg, variable: KernelVariable) -> Step {
+        let (kind, flags) = match variable {
+            KernelVariable::Struct { btf, type_id: id, percpu } => {
+                let flags = if percpu { TypeFlags::MEM_PERCPU } else { TypeFlags::empty() };
+                (Kind::BtfId { btf, id }, flags)
+            }
+            KernelVariable::Memory { size } => {
+                (Kind::Mem { size, dynptr_id: 0 }, TypeFlags::MEM_RDONLY)
+            }
+        };
+        let reg = self.reg_mut(dst)?;
+        let subreg_def = reg.subreg_def;
+        *reg = RegState { subreg_def, flags, ..RegState::pointer(kind) };
         Ok(())
     }
 }

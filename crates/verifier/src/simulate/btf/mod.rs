@@ -4,6 +4,7 @@
 pub(crate) mod ids;
 pub(crate) mod trust;
 mod walk;
+mod ctx;
 
 use super::sim::Sim;
 use crate::analysis::maps::UsedBtf;

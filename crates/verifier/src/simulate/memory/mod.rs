@@ -3,7 +3,18 @@
 
 mod btf;
 mod buffer;
+mod ctx;
+mod map;
+mod packet;
+mod plain;
+mod range;
+mod sock;
 mod stack;
+
+#[allow(unused_imports, reason = "callers are being built")]
+pub(crate) use buffer::{BufferUse, FilledStack};
+pub(crate) use ctx::{CtxLoad, CtxMemo};
+pub(crate) use map::{MapTable, Special, special_fields};
 
 use super::sim::Sim;
 use crate::domain::Narrow;
@@ -147,9 +158,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.read_for_store(base, size)?;
         if op == AtomicOp::Cmpxchg {
             self.read_for_store(Reg::R0, size)?;
-            self.refuse_leak(Reg::R0)?;
+            self.refuse_leak(Some(Reg::R0), "mem")?;
         }
-        self.refuse_leak(src)?;
+        self.refuse_leak(Some(src), "mem")?;
         self.check_atomic_store(base)?;
         let result = op.result(src);
         if let Some(result) = result {
@@ -163,13 +174,6 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.access(span, Access::Write(None), true, false)
     }
 
-    fn refuse_leak(&mut self, reg: Reg) -> Step {
-        if self.is_secret(reg)? {
-            return self.env.reject(Memory::LeaksToMemory { reg: reg.number() });
-        }
-        Ok(())
-    }
-
     /// One access (`check_mem_access`). `strict`: alignment counts whatever the program says.
     pub(crate) fn access(
         &mut self,
@@ -180,15 +184,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     ) -> Step {
         let pointer = self.copy_of(span.base)?;
         self.check_alignment(&pointer, span, strict)?;
-        let ty = TypeName::of(&pointer);
-        match pointer.kind {
-            Kind::Stack if pointer.flags.is_empty() => self.access_stack(span, &pointer, access)?,
-            Kind::NotInit | Kind::Scalar | Kind::PacketEnd | Kind::Func(_) => {
-                return self.env.reject(Memory::Invalid { reg: span.base.number(), ty: ty.text() });
-            }
-            Kind::BtfId { .. } => self.access_btf(span, &pointer, access)?,
-            _ => return self.env.unsupported("memory access", ty.text()),
-        }
+        self.access_kind(span, &pointer, access, sign_extend)?;
         if let (Access::Read(Some(dst)), Some(size)) = (access, Narrow::from_bytes(span.size))
             && self.reg(dst)?.is_scalar()
         {
@@ -202,14 +198,57 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(())
     }
 
-    /// `check_ptr_alignment`, for pointers that are not into packets.
+    /// The access, by what the pointer points to.
+    fn access_kind(
+        &mut self,
+        span: Span,
+        pointer: &RegState,
+        access: Access,
+        sign_extend: bool,
+    ) -> Step {
+        let plain = pointer.flags.is_empty();
+        match pointer.kind {
+            Kind::MapKey { map, .. } if plain => self.access_key(span, pointer, map, access),
+            Kind::MapValue { map, .. } if plain => {
+                self.access_map_value(span, pointer, map, access, sign_extend)
+            }
+            Kind::Mem { size, .. } => self.access_plain(span, pointer, size, access),
+            Kind::Ctx if plain => self.access_ctx(span, pointer, access, sign_extend),
+            Kind::Stack if plain => self.access_stack(span, pointer, access),
+            Kind::Packet { range } | Kind::PacketMeta { range } if plain => {
+                self.access_packet(span, pointer, range, access)
+            }
+            Kind::FlowKeys if plain => self.access_flow_keys(span, pointer, access),
+            Kind::Socket | Kind::SockCommon | Kind::TcpSock | Kind::XdpSock if plain => {
+                self.access_socket(span, pointer, access)
+            }
+            Kind::TpBuffer if plain => self.access_tracepoint_buffer(span, pointer, access),
+            Kind::BtfId { .. } if !pointer.may_be_null() => self.access_btf(span, pointer, access),
+            Kind::ConstMapPtr { map, .. } if plain => {
+                self.access_map_itself(span, pointer, map, access)
+            }
+            Kind::Buf => self.access_buffer(span, pointer, access),
+            // Faults of arena accesses are handled when they happen.
+            Kind::Arena if plain => self.loaded_unknown(access),
+            _ => {
+                let (reg, ty) = (span.base.number(), TypeName::of(pointer).text());
+                self.env.reject(Memory::Invalid { reg, ty })
+            }
+        }
+    }
+
+    /// `check_ptr_alignment`
     fn check_alignment(&mut self, pointer: &RegState, span: Span, strict: bool) -> Step {
         let plain = pointer.flags.is_empty();
+        let strict = strict || self.env.prog.strict_alignment;
         let area = match pointer.kind {
             Kind::Packet { .. } | Kind::PacketMeta { .. } if plain => {
-                return self.env.unsupported("memory access", "pkt");
+                if !strict || span.size == 1 {
+                    return Ok(());
+                }
+                return self.check_packet_alignment(pointer, span);
             }
-            Kind::Arena => return Ok(()),
+            Kind::Arena if plain => return Ok(()),
             _ if !plain => "",
             Kind::FlowKeys => "flow keys ",
             Kind::MapKey { .. } => "key ",
@@ -222,8 +261,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             Kind::XdpSock => "xdp_sock ",
             _ => "",
         };
-        let strict = strict || self.env.prog.strict_alignment || area == "stack ";
-        if !strict || span.size == 1 {
+        if !(strict || area == "stack ") || span.size == 1 {
             return Ok(());
         }
         let constant = pointer.off.wrapping_add(span.off);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Accesses to the stack (`check_stack_read`, `check_stack_write`).
 
+use super::buffer::BufferUse;
+use super::plain::Part;
 use super::{Access, Span};
 use crate::domain::Quad;
 use crate::env::{InsnFlags, SubprogFlags};
@@ -76,7 +78,12 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// The access must stay within the stack, which grows to it
     /// (`check_stack_access_within_bounds`).
-    fn check_stack_bounds(&mut self, span: Span, pointer: &RegState, access: Access) -> Step {
+    pub(super) fn check_stack_bounds(
+        &mut self,
+        span: Span,
+        pointer: &RegState,
+        access: Access,
+    ) -> Step {
         let reg = span.base.number();
         let (name, reads) = match access {
             Access::Read(_) => (READ, true),
@@ -359,29 +366,12 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// Reads at an offset that is not known (`check_stack_read_var_off`): every byte that could
     /// be meant must be readable.
     fn read_stack_anywhere(&mut self, span: Span, pointer: &RegState, dst: Reg) -> Step {
-        let reg = span.base.number();
-        if !self.env.privileges.bypass_spec_v1 {
-            let var_off = TnumText(pointer.value.bits).text();
-            return self.env.reject(Memory::VariableProhibited { reg, var_off });
-        }
+        let Span { base: reg, off, size } = span;
+        let part = Part { reg, off, size, zero_size_allowed: false };
+        self.check_stack_range(part, pointer, BufferUse::Read)?;
         let Quad { s64, .. } = pointer.value;
-        let (from, to) = (s64.min as i32 + span.off, s64.max as i32 + span.off);
-        let end = to + span.size.cast_signed();
-        let privileges = self.env.privileges;
-        for off in from..end {
-            let (index, slot) = (slot_of(off), self.slot(pointer.frame, slot_of(off))?);
-            let readable = match slot.byte(off) {
-                SlotType::Misc | SlotType::Zero => true,
-                SlotType::Invalid if privileges.allow_uninit_stack => true,
-                _ => slot.is_spill() && (slot.reg.is_scalar() || privileges.allow_ptr_leaks),
-            };
-            if !readable {
-                let var_off = TnumText(pointer.value.bits).text();
-                let (byte, size) = (off - from, span.size);
-                return self.env.reject(Memory::InvalidVariableRead { reg, var_off, byte, size });
-            }
-            self.mark_stack_read(pointer.frame, 1 << (index & 63))?;
-        }
+        let (from, to) = (s64.min as i32 + off, s64.max as i32 + off);
+        let end = to + size.cast_signed();
         self.set_from_bytes(pointer.frame, from, end, dst)?;
         self.check_fastcall(pointer.frame, from)
     }

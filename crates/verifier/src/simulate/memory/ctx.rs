@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! The program's context (`check_ctx_access`).
+
+use super::plain::Part;
+use super::{Access, Span};
+use crate::messages::Memory;
+use crate::outcome::Step;
+use crate::simulate::sim::Sim;
+use crate::state::{BtfRef, Kind, RegId, RegState};
+use crate::trace::Observer;
+use veristable_btf::TypeId;
+use veristable_isa::Reg;
+use veristable_kernel::{
+    AttachType, CtxAccess, CtxAnswer, CtxField, Direction, ProgContext, ProgType, RegBase,
+    ReturnRange, TypeFlags, TypeRef,
+};
+
+/// What a permitted access to the context yields (`struct bpf_insn_access_aux`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CtxLoad {
+    /// What a loaded register holds.
+    pub(crate) kind: Kind,
+    /// Its modifiers.
+    pub(crate) flags: TypeFlags,
+    /// The reference that it belongs to, 0 if none.
+    pub(crate) ref_id: u32,
+    /// It is what the traced function returned, which lies in this range.
+    pub(crate) range: Option<(i32, i32)>,
+}
+
+/// The last access to the context at an instruction, and what it yields. The kernel is asked
+/// again only if an instruction makes another access, as calls can.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CtxMemo {
+    access: CtxAccess,
+    load: CtxLoad,
+}
+
+impl<O: Observer> Sim<'_, '_, O> {
+    /// A load from or store to the context.
+    pub(super) fn access_ctx(
+        &mut self,
+        span: Span,
+        pointer: &RegState,
+        access: Access,
+        sign_extend: bool,
+    ) -> Step {
+        if let Access::Write(value) = access {
+            self.refuse_leak(value, "ctx")?;
+        }
+        self.check_unmoved(span.base, pointer, false)?;
+        let Part { off, size, .. } = Part::of(span, pointer);
+        let direction = match access {
+            Access::Read(_) => Direction::Read,
+            Access::Write(_) => Direction::Write,
+        };
+        let question = CtxAccess { offset: off, size, direction, sign_extend };
+        let Some(load) = self.resolve_ctx(question)? else {
+            self.env.say(Memory::Context { off, size })?;
+            self.env.source_line(self.insn, &"; ");
+            return Err(crate::errno::Errno::EACCES.into());
+        };
+        match access {
+            Access::Read(Some(dst)) => self.load_from_ctx(dst, &load),
+            _ => Ok(()),
+        }
+    }
+
+    /// What an access yields; `None` if it is refused.
+    fn resolve_ctx(&mut self, access: CtxAccess) -> Step<Option<CtxLoad>> {
+        if let Some(memo) = self.memo()?.ctx
+            && memo.access == access
+        {
+            return Ok(Some(memo.load));
+        }
+        let program = ProgContext { prog_type: self.env.prog.rules, ..self.env.context() };
+        let load = match self.env.kernel.context(access, &program)? {
+            CtxAnswer::Refused => None,
+            CtxAnswer::Allowed(field) => Some(self.ctx_field(&field)?),
+            CtxAnswer::ByBtf => self.access_ctx_by_btf(access)?,
+        };
+        if let Some(load) = load {
+            self.memo()?.ctx = Some(CtxMemo { access, load });
+        }
+        Ok(load)
+    }
+
+    fn ctx_field(&mut self, field: &CtxField<'_>) -> Step<CtxLoad> {
+        if field.conversion_fails {
+            return self.env.unsupported("context conversion", "that fails");
+        }
+        let kind = match field.ty.base {
+            RegBase::Scalar => Kind::Scalar,
+            RegBase::PacketMeta => Kind::PacketMeta { range: 0 },
+            RegBase::Packet => Kind::Packet { range: 0 },
+            RegBase::PacketEnd => Kind::PacketEnd,
+            RegBase::FlowKeys => Kind::FlowKeys,
+            RegBase::Socket => Kind::Socket,
+            RegBase::SockCommon => Kind::SockCommon,
+            RegBase::TcpSock => Kind::TcpSock,
+            RegBase::XdpSock => Kind::XdpSock,
+            RegBase::TpBuffer => Kind::TpBuffer,
+            RegBase::Buf => Kind::Buf,
+            RegBase::Mem => Kind::Mem { size: 0, dynptr_id: 0 },
+            RegBase::BtfId => Kind::BtfId { btf: BtfRef::Kernel, id: self.kernel_type(field.btf)? },
+            other => return self.env.unsupported("context field", other.kernel_name()),
+        };
+        let range = if field.is_retval { self.traced_return_range()? } else { None };
+        Ok(CtxLoad { kind, flags: field.ty.flags, ref_id: 0, range })
+    }
+
+    /// The id of a type in the kernel's BTF.
+    fn kernel_type(&mut self, ty: Option<TypeRef<'_>>) -> Step<TypeId> {
+        let Some(ty) = ty else {
+            return self.env.unsupported("context field", "pointer without a type");
+        };
+        if let Some(id) = ty.id {
+            return Ok(TypeId(id));
+        }
+        let btf = self.btf(BtfRef::Kernel)?;
+        match btf.find_by_name(ty.name, ty.kind.into()) {
+            Some(id) => Ok(id),
+            None => self.env.unsupported("context field", ty.name),
+        }
+    }
+
+    /// What the LSM hook that the program attaches to returns (`get_func_retval_range`).
+    pub(crate) fn traced_return_range(&mut self) -> Step<Option<(i32, i32)>> {
+        let prog = &self.env.prog;
+        if prog.prog_type != ProgType::LSM || prog.attach_type != AttachType::LSM_MAC {
+            return Ok(None);
+        }
+        let Some(name) = self.env.context().attach_name else { return Ok(None) };
+        let hook = self.env.kernel.lsm_hook(name)?;
+        match hook.and_then(|hook| hook.ret) {
+            Some(ReturnRange::Within(min, max)) => Ok(Some((min, max))),
+            Some(ReturnRange::Any) => Ok(None),
+            None => self.env.unsupported("return value of an LSM hook", name),
+        }
+    }
+
+    fn load_from_ctx(&mut self, dst: Reg, load: &CtxLoad) -> Step {
+        if load.kind == Kind::Scalar && load.flags.is_empty() {
+            let Some((min, max)) = load.range else {
+                self.reg_mut(dst)?.set_unknown();
+                return Ok(());
+            };
+            // `__mark_reg_s32_range`: what the register held before is only narrowed.
+            let reg = self.reg_mut(dst)?;
+            (reg.kind, reg.flags) = (Kind::Scalar, TypeFlags::empty());
+            let value = &mut reg.value;
+            value.s32.min = value.s32.min.max(min);
+            value.s32.max = value.s32.max.min(max);
+            value.s64.min = value.s64.min.max(i64::from(min));
+            value.s64.max = value.s64.max.min(i64::from(max));
+            value.sync();
+            return self.check_invariants(dst, "s32_range");
+        }
+        let maybe_null = load.flags.contains(TypeFlags::PTR_MAYBE_NULL);
+        let id = if maybe_null { self.new_id() } else { 0 };
+        let reg = self.reg_mut(dst)?;
+        reg.set_number(0);
+        (reg.kind, reg.flags, reg.id) = (load.kind, load.flags, RegId(id));
+        reg.ref_id = load.ref_id;
+        // Whatever was loaded, the register holds a whole pointer.
+        reg.subreg_def = 0;
+        Ok(())
+    }
+}
