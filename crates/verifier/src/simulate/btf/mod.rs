@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Types of the kernel and of the program as the simulation asks about them.
 
+mod ctx;
 pub(crate) mod ids;
 pub(crate) mod trust;
 mod walk;
-mod ctx;
 
 use super::sim::Sim;
 use crate::analysis::maps::UsedBtf;
