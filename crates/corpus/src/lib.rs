@@ -12,6 +12,7 @@ pub mod info;
 pub mod manifest;
 pub mod message;
 pub mod mutants;
+mod prototypes;
 pub mod raw;
 mod raw_maps;
 pub mod rules;

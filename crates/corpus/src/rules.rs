@@ -29,6 +29,7 @@
 //! | `caps` | names of capabilities, or `none` | all |
 //! | `log` | level and size of the buffer | level 2, 1 MiB |
 //! | `map` | `NAME TYPE key=N value=N entries=N flags=N` | |
+//! | `func` | a prototype: `NAME global|static TYPE(TYPE, …)`, see `prototypes.rs` | no BTF |
 //! | `fd_array` | names of maps or `none` for each entry; `counted` first if it has a count | |
 //!
 //! Expectations, on an instruction's line or on a line of their own:
@@ -46,6 +47,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::prototypes::{self, Prototype};
 use anyhow::{Context as _, anyhow, bail};
 use veristable_btf::{Btf, Kind, TypeId};
 use veristable_isa::asm::{self, Resolver};
@@ -223,6 +225,8 @@ fn read_case(
     if expect.verdict == Verdict::Missing {
         bail!("case {name:?}, from line {}: nothing is expected", first + 1);
     }
+    prototypes::apply(&mut settings.request, &settings.prototypes, &program.labels)
+        .with_context(|| format!("case {name:?}, from line {}", first + 1))?;
     settings.request.insns = program.insns;
     settings.request.section.clone_from(&name);
     let Settings { kernels, request, .. } = settings;
@@ -269,6 +273,7 @@ impl Expect {
 struct Settings {
     kernels: Vec<String>,
     request: LoadRequest,
+    prototypes: Vec<Prototype>,
 }
 
 impl Default for Settings {
@@ -280,7 +285,7 @@ impl Default for Settings {
             log: LogRequest { level: 2, size: 1 << 20 },
             ..LoadRequest::default()
         };
-        Self { kernels: Vec::new(), request }
+        Self { kernels: Vec::new(), request, prototypes: Vec::new() }
     }
 }
 
@@ -312,6 +317,7 @@ impl Settings {
                 request.log = LogRequest { level: level.parse()?, size: size.trim().parse()? };
             }
             "map" => request.maps.push(Arc::new(map(value)?)),
+            "func" => self.prototypes.push(prototypes::parse(value)?),
             "fd_array" => self.read_fd_array(value)?,
             _ => return Ok(false),
         }
@@ -453,7 +459,7 @@ mod tests {
     use super::*;
 
     fn case(expect: Expect) -> Case {
-        let Settings { kernels, request } = Settings::default();
+        let Settings { kernels, request, .. } = Settings::default();
         Case { name: "c".to_owned(), line: 1, kernels, request, expect }
     }
 

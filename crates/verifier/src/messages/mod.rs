@@ -135,6 +135,8 @@ macro_rules! areas {
 }
 
 areas! {
+    /// Functions of the program.
+    functions::Functions,
     /// Control flow, subprograms, wide loads.
     structure::Structure,
     /// BTF function and line info, CO-RE records.

@@ -14,6 +14,8 @@ messages! {
         UnknownClass { class: u8 } EINVAL => "unknown insn class {class}";
         /// `push_stack`; the errno is the caller's choice.
         TooComplex { branches: u32 } EFAULT => "The sequence of {branches} jumps is too complex.";
+        /// `push_async_cb`
+        TooComplexAsync { branches: u32 } EFAULT => "The sequence of {branches} jumps is too complex for async cb.";
         /// `check_cond_jmp_op`
         PointerComparison { reg: u8 } EACCES => "R{reg} pointer comparison prohibited";
         /// `is_state_visited`

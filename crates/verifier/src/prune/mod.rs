@@ -6,7 +6,6 @@ mod equal;
 mod precision;
 mod scc;
 mod stack_liveness;
-#[allow(dead_code, reason = "for callers that are being built")]
 mod widen;
 
 pub(crate) use backtrack::Backtrack;
@@ -20,10 +19,12 @@ use crate::messages::Path;
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
 use crate::state::{
-    Access, Checkpoint, CheckpointId, FrameFlags, LinkedRegs, MAX_FRAMES, StateMarks, Store,
+    Access, Checkpoint, CheckpointId, FrameFlags, IterState, Kind, LinkedRegs, MAX_FRAMES, Slot,
+    SlotType, StateMarks, Store, slot_of,
 };
 use crate::trace::{Event, Level, Observer};
 use equal::{Comparison, Exact, IdMap};
+use veristable_isa::{Op, Reg};
 
 /// Checkpoints in one bucket for programs without `CAP_BPF` (`BPF_COMPLEXITY_LIMIT_STATES`).
 const MAX_STATES: u32 = 64;
@@ -118,10 +119,8 @@ impl Checkpoint {
 
 /// What a checkpoint says of the current state.
 enum Match {
-    /// It covers it; the loop around it may not be explored yet.
-    Hit {
-        in_loop: bool,
-    },
+    /// It covers it.
+    Hit,
     Miss,
     /// It is the same: the program goes round for ever.
     InfiniteLoop,
@@ -146,6 +145,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.clean_bucket(bucket, insn)?;
         let mut states = 0;
         let (mut before, mut next) = (None, self.checkpoints.first(bucket));
+        let mut in_loop = false;
         while let Some(id) = next {
             self.env.tick()?;
             states += 1;
@@ -156,8 +156,8 @@ impl<O: Observer> Sim<'_, '_, O> {
                 continue;
             }
             let open = checkpoint.state.branches > 0;
-            match self.compare(id, insn)? {
-                Match::Hit { in_loop } => {
+            match self.compare(id, insn, &mut in_loop)? {
+                Match::Hit => {
                     self.take_hit(id, insn, in_loop)?;
                     return Ok(Visit::Known);
                 }
@@ -308,33 +308,86 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(dead)
     }
 
-    /// What one checkpoint at this instruction says.
-    fn compare(&mut self, id: CheckpointId, insn: u32) -> Step<Match> {
-        let checkpoint = self.checkpoints.at(id)?;
-        if checkpoint.state.branches == 0 {
-            let in_loop = self.is_incomplete(id)?;
-            let exact = if in_loop { Exact::RangeWithin } else { Exact::No };
-            let equal = self.is_equal(id, exact)?;
-            return Ok(if equal { Match::Hit { in_loop } } else { Match::Miss });
+    /// What one checkpoint at this instruction says. `in_loop`: the loop around it is not explored
+    /// yet; where neither is the checkpoint of a callback's call, it stays as it was found for the
+    /// one before, as in the kernel.
+    fn compare(&mut self, id: CheckpointId, insn: u32, in_loop: &mut bool) -> Step<Match> {
+        let hit = |equal| if equal { Match::Hit } else { Match::Miss };
+        if self.checkpoints.at(id)?.state.branches == 0 {
+            *in_loop = self.is_incomplete(id)?;
+            let exact = if *in_loop { Exact::RangeWithin } else { Exact::No };
+            return Ok(hit(self.is_equal(id, exact)?));
         }
-        let old = &checkpoint.state;
-        let (may_goto, unrolled) = (old.may_goto_depth, old.callback_unroll_depth);
-        let old_frame = self.store.frame(old.current()?)?;
-        let new_frame = self.store.frame(self.cur.current()?)?;
-        if old_frame.flags.contains(FrameFlags::IN_ASYNC_CALLBACK)
-            && old_frame.async_entries != new_frame.async_entries
-        {
+        if self.is_another_async_entry(id)? {
             return Ok(Match::Miss);
         }
+        let old = &self.checkpoints.at(id)?.state;
+        let same_may_goto = old.may_goto_depth == self.cur.may_goto_depth;
+        let same_unrolling = old.callback_unroll_depth == self.cur.callback_unroll_depth;
         let flags = self.env.code.aux(insn)?.flags;
-        if flags.intersects(InsnFlags::ITER_NEXT | InsnFlags::CALLS_CALLBACK) {
-            return self.env.unsupported("loop", "iterator or callback");
+        if flags.contains(InsnFlags::ITER_NEXT) {
+            if self.is_equal(id, Exact::RangeWithin)? && self.iterates()? {
+                *in_loop = true;
+                return Ok(Match::Hit);
+            }
+            return Ok(Match::Miss);
+        }
+        if matches!(self.op(insn)?, Some(Op::MayGoto { .. }))
+            && !same_may_goto
+            && self.is_equal(id, Exact::RangeWithin)?
+        {
+            *in_loop = true;
+            return Ok(Match::Hit);
+        }
+        if flags.contains(InsnFlags::CALLS_CALLBACK) {
+            return Ok(hit(self.is_equal(id, Exact::RangeWithin)?));
         }
         let looping = self.may_be_looping(id)?
             && self.is_equal(id, Exact::Yes)?
-            && may_goto == self.cur.may_goto_depth
-            && unrolled == self.cur.callback_unroll_depth;
+            && !self.iterates_differently(id)?
+            && same_may_goto
+            && same_unrolling;
         Ok(if looping { Match::InfiniteLoop } else { Match::Miss })
+    }
+
+    /// Whether the checkpoint and the current state entered an asynchronous callback differently
+    /// often: then it is no loop that they are the same.
+    fn is_another_async_entry(&self, id: CheckpointId) -> Result<bool, Abort> {
+        let old = self.store.frame(self.checkpoints.at(id)?.state.current()?)?;
+        let new = self.store.frame(self.cur.current()?)?;
+        Ok(old.flags.contains(FrameFlags::IN_ASYNC_CALLBACK)
+            && old.async_entries != new.async_entries)
+    }
+
+    /// Whether the iterator that R1 points to may give another element.
+    fn iterates(&self) -> Result<bool, Abort> {
+        let iterator = self.reg(Reg::R1)?;
+        let off = iterator.value.bits.value.wrapping_add(i64::from(iterator.off).cast_unsigned());
+        let off = i32::try_from(off.cast_signed()).unwrap_or(0);
+        let slot = self.slot(iterator.frame, slot_of(off))?;
+        Ok(matches!(slot.reg.kind, Kind::Iter { state: IterState::Active, .. }))
+    }
+
+    /// Whether an active iterator is further in one state than in the other
+    /// (`iter_active_depths_differ`).
+    fn iterates_differently(&self, id: CheckpointId) -> Result<bool, Abort> {
+        let old = &self.checkpoints.at(id)?.state;
+        let depth_of = |slot: &Slot| match slot.reg.kind {
+            Kind::Iter { depth, .. } => depth,
+            _ => 0,
+        };
+        for number in 0..=old.depth {
+            let slots = self.store.slots(old.frame(number)?)?;
+            let new = self.store.slots(self.cur.frame(number)?)?;
+            for (index, slot) in slots.iter().enumerate() {
+                let active = slot.types.first() == Some(&SlotType::Iter)
+                    && matches!(slot.reg.kind, Kind::Iter { state: IterState::Active, .. });
+                if active && new.get(index).map(depth_of) != Some(depth_of(slot)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// A quick test before the thorough one (`states_maybe_looping`).

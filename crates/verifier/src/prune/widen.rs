@@ -4,7 +4,7 @@
 
 use super::Checkpoints;
 use super::equal::{Comparison, Exact};
-use crate::mem::{Budget, List};
+use crate::mem::Budget;
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
 use crate::state::{CheckpointId, State, Store};

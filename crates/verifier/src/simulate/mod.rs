@@ -22,13 +22,14 @@ mod wide;
 
 pub(crate) use sim::Sim;
 
+use self::subprogram::Prototypes;
 use crate::design::Design;
-use crate::env::{Env, SubprogFlags, SubprogId};
+use crate::env::{Env, SubprogId};
 use crate::log::state::Touched;
 use crate::mem::List;
 use crate::outcome::Step;
 use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
-use crate::state::{Callsite, Frame, Kind, RegState, State, Store};
+use crate::state::{Callsite, Frame, State, Store};
 use crate::trace::{Event, Observer};
 use veristable_kernel::ProgType;
 
@@ -55,6 +56,7 @@ pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
         backtrack: Backtrack::default(),
         memos,
         maps: memory::MapTable::default(),
+        prototypes: Prototypes::default(),
         insn: 0,
         previous: -1,
         last: -1,
@@ -65,14 +67,7 @@ pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
         explore_alu_limits: false,
     };
     sim.pass(SubprogId::MAIN)?;
-    let called = |flags: SubprogFlags| {
-        flags.contains(SubprogFlags::IS_GLOBAL | SubprogFlags::CALLED)
-            || flags.contains(SubprogFlags::IS_EXCEPTION_CALLBACK)
-    };
-    if sim.env.subprogs.iter().any(|subprog| called(subprog.flags)) {
-        return sim.env.unsupported("global subprogram", "");
-    }
-    Ok(())
+    sim.check_called_functions()
 }
 
 impl<O: Observer> Sim<'_, '_, O> {
@@ -80,7 +75,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     fn pass(&mut self, subprog: SubprogId) -> Step {
         self.env.forget_source_line();
         let mut frame = Frame::new(Callsite::Main, 0, subprog);
-        *frame.reg_mut(1)? = RegState::pointer(Kind::Ctx);
+        self.enter_pass(subprog, &mut frame)?;
         self.touched = Touched::ALL;
         let start = self.env.subprog(subprog)?.start;
         let id = self.store.add(&self.env.budget, frame)?;

@@ -2,15 +2,16 @@
 //! Forking a path and ending one.
 
 use super::sim::{Pending, Sim};
+use super::step::{Next, target};
 use crate::errno::Errno;
 use crate::log::state::Touched;
 use crate::messages::Path;
-use crate::outcome::Step;
+use crate::outcome::{Abort, Step};
 use crate::state::{Access, HistoryEntry, LinkedRegs};
 use crate::trace::{Event, Observer};
 
 /// Branches that may wait at once (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
-const MAX_PENDING: usize = 8192;
+pub(super) const MAX_PENDING: usize = 8192;
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// Sets a copy of the current state aside, to go on at `insn` (`push_stack`). The copy is
@@ -35,6 +36,16 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.checkpoints.at_mut(parent)?.state.branches += 1;
         }
         Ok(())
+    }
+
+    /// `may_goto`: goes on with the jump; the branch that waits goes round once more (the part of
+    /// `check_cond_jmp_op` about it).
+    pub(crate) fn may_goto(&mut self, off: i32) -> Step<Next> {
+        self.push_branch(self.insn + 1, self.insn, false, Errno::ENOMEM)?;
+        let branch = self.pending.last_mut().ok_or(Abort::Internal("no branch"))?;
+        branch.state.may_goto_depth += 1;
+        self.widen_iteration()?;
+        Ok(Next::Insn(target(self.insn, off)))
     }
 
     /// Ends the current path and takes up the branch that waits last. False if none waits.

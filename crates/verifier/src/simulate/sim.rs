@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The machine: one current state, the branches that wait, and what all paths share.
 
+use super::subprogram::Prototypes;
 use crate::env::{DecodedOp, Env, InsnFlags};
 use crate::log::state::{StateNames, StateView, Touched};
 use crate::mem::{Budget, List, Text};
@@ -70,6 +71,8 @@ pub(crate) struct Sim<'s, 'a, O: Observer> {
     pub(crate) memos: List<InsnMemo>,
     /// What is asked of the maps in use.
     pub(crate) maps: MapTable,
+    /// What the program's functions take.
+    pub(crate) prototypes: Prototypes,
     /// The current instruction; `env.insn` follows it.
     pub(crate) insn: u32,
     /// The one before it; -1 at the start.

@@ -183,7 +183,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             Op::Branch { op, width, dst, src, off } => {
                 return self.branch(op, width, dst, src, i32::from(off));
             }
-            Op::MayGoto { .. } => return self.env.unsupported("may_goto", ""),
+            Op::MayGoto { off } => return self.may_goto(i32::from(off)),
             Op::Call(CallKind::Subprog { .. }) => return self.call_subprogram(),
             Op::Call(CallKind::Helper { id }) => return self.call_helper(id),
             Op::Call(CallKind::Kfunc { .. }) => return self.call_kfunc(),

@@ -2,10 +2,12 @@
 //! 64-bit immediate loads (`check_ld_imm`).
 
 use super::sim::Sim;
-use crate::env::{KernelVariable, Target};
+use crate::env::{KernelVariable, SubprogId, Target};
+use crate::messages::Functions;
 use crate::outcome::{Abort, Step};
 use crate::state::{Kind, MapRef, RegState};
 use crate::trace::Observer;
+use veristable_btf::Linkage;
 use veristable_isa::{Imm64, Reg};
 use veristable_kernel::{MapType, TypeFlags};
 
@@ -32,7 +34,7 @@ impl<O: Observer> Sim<'_, '_, O> {
                 let off = i32::try_from(offset).unwrap_or(i32::MAX);
                 (Kind::MapValue { map: MapRef { index, inner: false }, uid: 0 }, off)
             }
-            Target::Subprog(_) => return self.env.unsupported("callback", "address of a function"),
+            Target::Subprog(subprog) => (self.function_pointer(subprog)?, 0),
             Target::KernelVariable(variable) => return self.load_variable(dst, variable),
             Target::Kfunc(_) | Target::None => {
                 return Err(Abort::Internal("unresolved 64-bit load").into());
@@ -59,5 +61,16 @@ impl<O: Observer> Sim<'_, '_, O> {
         let subreg_def = reg.subreg_def;
         *reg = RegState { subreg_def, flags, ..RegState::pointer(kind) };
         Ok(())
+    }
+
+    /// The address of a function of the program.
+    fn function_pointer(&mut self, subprog: SubprogId) -> Step<Kind> {
+        let Some(info) = self.env.code.func_info.get(subprog.0 as usize) else {
+            return self.env.reject(Functions::NoFunctionInfo);
+        };
+        if info.linkage != Linkage::Static {
+            return self.env.reject(Functions::CallbackNotStatic);
+        }
+        Ok(Kind::Func(subprog))
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The end of a function and of the program (`process_bpf_exit_full`, `check_return_code`).
 
-use crate::env::SubprogId;
+use crate::env::{InsnFlags, SubprogId};
 use crate::log::state::TypeName;
 use crate::mem::Text;
-use crate::messages::Path;
-use crate::outcome::Step;
+use crate::messages::{Functions, Path};
+use crate::outcome::{Abort, Step};
 use crate::simulate::sim::Sim;
 use crate::simulate::step::Next;
 use crate::state::{Callsite, FrameFlags, Kind, RegState};
@@ -14,9 +14,13 @@ use core::fmt::Write;
 use veristable_isa::Reg;
 use veristable_kernel::{ProgType, ReturnRange};
 
+/// What the log says of something held where the program ends.
+const MAIN_EXIT: &str = "BPF_EXIT instruction in main prog";
+
 impl<O: Observer> Sim<'_, '_, O> {
-    /// The exit instruction. Nothing is held that could leak: taking it is not built.
+    /// The exit instruction (`process_bpf_exit_full`).
     pub(crate) fn exit(&mut self) -> Step<Next> {
+        self.check_resource_leak(MAIN_EXIT, false, self.cur.depth == 0)?;
         if self.cur.depth > 0 {
             return self.return_to_caller();
         }
@@ -24,34 +28,66 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(Next::EndOfPath)
     }
 
-    /// A static subprogram returns (`prepare_func_exit`).
+    /// An exception was thrown: the whole program ends, whatever frame this is.
+    pub(crate) fn throw(&mut self) -> Step<Next> {
+        self.check_resource_leak(MAIN_EXIT, true, self.cur.depth == 0)?;
+        Ok(Next::EndOfPath)
+    }
+
+    /// A subprogram or a synchronous callback returns (`prepare_func_exit`).
     fn return_to_caller(&mut self) -> Step<Next> {
         self.update_live_stack()?;
         let depth = self.cur.depth;
         let callee = self.store.frame(self.cur.current()?)?;
-        let (callsite, flags) = (callee.callsite, callee.flags);
+        let (callsite, range) = (callee.callsite, callee.callback_range);
+        let calls_back = callee.flags.contains(FrameFlags::IN_CALLBACK);
         let result = self.copy_of(Reg::R0)?;
         if result.kind == Kind::Stack && result.flags.is_empty() {
             return self.env.reject(Path::ReturnsStackPointer);
         }
         let Callsite::Insn(call) = callsite else {
-            return self.env.unsupported("asynchronous callback", "");
+            return Err(Abort::Internal("return without a call").into());
         };
-        if flags.contains(FrameFlags::IN_CALLBACK) {
-            return self.env.unsupported("callback", "return");
+        if calls_back {
+            self.check_callback_result(&result, range)?;
+            if !self.has_flag(call, InsnFlags::CALLS_CALLBACK)? {
+                let insn = self.insn;
+                return self
+                    .bug(format_args!("in callback at {insn}, callsite {call} !calls_callback"));
+            }
+        } else {
+            let budget = &self.env.budget;
+            let caller = self.store.frame_mut(budget, self.cur.frame_mut(depth - 1)?)?;
+            *caller.reg_mut(Reg::R0.index())? = result;
         }
-        let budget = &self.env.budget;
-        let caller = self.store.frame_mut(budget, self.cur.frame_mut(depth - 1)?)?;
-        *caller.reg_mut(Reg::R0.index())? = result;
+        // A callback's caller calls it again, until that makes no difference.
+        let next = if calls_back { call } else { call + 1 };
         if self.env.wants(Level::Path) {
             self.print_frame("returning from callee:\n", depth);
-            let heading = Text::format(format_args!("to caller at {}:\n", call + 1));
+            let heading = Text::format(format_args!("to caller at {next}:\n"));
             self.print_frame(heading.as_str(), depth - 1);
         }
         if let Some(frame) = self.cur.pop_frame() {
             self.store.release(&self.env.budget, frame)?;
         }
-        Ok(Next::Returned(call + 1))
+        if calls_back {
+            self.widen_callback(next)?;
+        }
+        Ok(Next::Returned(next))
+    }
+
+    /// What a synchronous callback returns.
+    fn check_callback_result(&mut self, result: &RegState, (min, max): (i32, i32)) -> Step {
+        if !result.is_scalar() {
+            return self.env.reject(Functions::CallbackResult);
+        }
+        self.mark_precise(Reg::R0)?;
+        let range = result.value.s64;
+        if i64::from(min) <= range.min && range.max <= i64::from(max) {
+            return Ok(());
+        }
+        let (place, has) = ("At callback return", range_text(result));
+        self.env.reject(Path::OutOfRange { place, reg: "R0", has, min, max })
     }
 
     /// What R0 may be at the end.
