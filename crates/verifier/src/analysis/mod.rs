@@ -13,6 +13,7 @@ pub mod kfuncs;
 pub mod live_registers;
 pub mod maps;
 pub mod postorder;
+pub(crate) mod prog_context;
 mod program_target;
 pub mod record;
 pub mod scc;

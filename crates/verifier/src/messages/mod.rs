@@ -157,6 +157,8 @@ areas! {
     btf_access::BtfAccess,
     /// Paths: jumps, loops, limits, calls and ends.
     path::Path,
+    /// Calls of kfuncs.
+    kfunc::Kfunc,
 }
 
 impl Message {

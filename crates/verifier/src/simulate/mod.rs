@@ -57,6 +57,7 @@ pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
         memos,
         maps: memory::MapTable::default(),
         prototypes: Prototypes::default(),
+        signatures: List::new(),
         insn: 0,
         previous: -1,
         last: -1,

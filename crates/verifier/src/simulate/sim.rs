@@ -73,6 +73,8 @@ pub(crate) struct Sim<'s, 'a, O: Observer> {
     pub(crate) maps: MapTable,
     /// What the program's functions take.
     pub(crate) prototypes: Prototypes,
+    /// How each kfunc is called, once it was.
+    pub(crate) signatures: List<Option<super::kfunc::Signature>>,
     /// The current instruction; `env.insn` follows it.
     pub(crate) insn: u32,
     /// The one before it; -1 at the start.

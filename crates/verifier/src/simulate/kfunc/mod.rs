@@ -1,14 +1,349 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Calls of kfuncs (`check_kfunc_call`).
+//!
+//! ```text
+//! special.rs      the kfuncs with rules of their own
+//! signature.rs    what BTF says of a kfunc, found out once
+//! call.rs         what the arguments of one call say
+//! args.rs         the arguments
+//! object_args.rs  those that are objects
+//! result.rs       R0
+//! ```
 
+mod args;
+mod call;
+mod object_args;
+mod pending;
+mod result;
+mod signature;
+mod special;
+
+pub(crate) use signature::Signature;
+
+use super::objects::Region;
 use super::sim::Sim;
 use super::step::Next;
-use crate::outcome::Step;
+use super::subprogram::Callback;
+use crate::analysis::kfuncs;
+use crate::domain::Interval;
+use crate::env::Target;
+use crate::errno::Errno;
+use crate::mem::{List, Text};
+use crate::messages::Kfunc;
+use crate::outcome::{Abort, Step, Stop};
+use crate::state::{IterState, Kind, RegState};
 use crate::trace::Observer;
+use call::Call;
+use special::Special;
+use veristable_isa::Reg;
+use veristable_kernel::{JitFeature, KfuncFlags};
+use veristable_program::Capabilities;
 
-impl<O: Observer> Sim<'_, '_, O> {
+/// An index into [`crate::env::Env::kfuncs`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct KfuncIndex(u32);
+
+/// Registers that a call destroys: R0 to R5 (`CALLER_SAVED_REGS`).
+const CALLER_SAVED: u8 = 6;
+
+/// `MAX_ERRNO`
+const MAX_ERRNO: i32 = 4095;
+
+impl<'a, O: Observer> Sim<'_, 'a, O> {
     /// A call of a kfunc; the instruction's target says which.
     pub(crate) fn call_kfunc(&mut self) -> Step<Next> {
-        self.env.unsupported("kfunc call", "")
+        let after = Next::Insn(self.insn + 1);
+        let target = match self.env.code.aux(self.insn)?.target {
+            Target::Kfunc(index) => Some(KfuncIndex(index)),
+            _ => None,
+        };
+        self.check_allowed_under_lock(target)?;
+        let Some(kfunc) = target else {
+            // A call without an id is refused when it turns out that it is not dead.
+            self.touch_reg(Reg::R0);
+            return Ok(after);
+        };
+        self.prepare_signature(kfunc)?;
+        self.check_kfunc_gate(kfunc)?;
+        let call = self.check_kfunc_args(kfunc)?;
+        self.call_back(kfunc, &call)?;
+        self.change_kfunc_regions(kfunc)?;
+        self.release_kfunc_args(kfunc, &call)?;
+        if self.kfunc_signature(kfunc)?.is(Special::Throw) {
+            return self.throw_kfunc(kfunc);
+        }
+        for number in 0..CALLER_SAVED {
+            self.reg_mut(Reg::new(number))?.set_not_init();
+        }
+        self.set_kfunc_result(kfunc, &call)?;
+        if self.kfunc_signature(kfunc)?.is(Special::XdpPullData) {
+            self.forget_packets()?;
+        }
+        self.mark_wide_args(kfunc)?;
+        if self.kfunc_signature(kfunc)?.flags.contains(KfuncFlags::ITER_NEXT) {
+            self.fork_iteration(&call)?;
+        }
+        self.touch_reg(Reg::R0);
+        Ok(after)
+    }
+
+    /// With a lock held, few kfuncs may be called, and none of a module.
+    fn check_allowed_under_lock(&mut self, kfunc: Option<KfuncIndex>) -> Step {
+        if self.cur.resources.locks == 0 {
+            return Ok(());
+        }
+        let kfunc = kfunc.map(|kfunc| self.kfunc(kfunc)).transpose()?;
+        let special = kfunc.filter(|kfunc| kfunc.offset == 0).and_then(|k| Special::of(k.name));
+        if special.is_some_and(Special::allowed_under_lock) {
+            return Ok(());
+        }
+        self.env.reject(Kfunc::UnderLock)
+    }
+
+    /// The kfunc.
+    pub(super) fn kfunc(&self, kfunc: KfuncIndex) -> Result<kfuncs::Kfunc<'a>, Abort> {
+        self.env.kfuncs.at(kfunc.0 as usize).copied()
+    }
+
+    /// Its name, for a message.
+    fn kfunc_name(&self, kfunc: KfuncIndex) -> Result<Text, Abort> {
+        Ok(Text::new(self.kfunc(kfunc)?.name))
+    }
+
+    /// How it is called; [`Sim::prepare_signature`] came before.
+    fn kfunc_signature(&self, kfunc: KfuncIndex) -> Result<&Signature, Abort> {
+        let known = self.signatures.at(kfunc.0 as usize)?;
+        known.as_ref().ok_or(Abort::Internal("no signature"))
+    }
+
+    /// Reads the kfunc's BTF at its first call, and refuses what the program may not call.
+    fn prepare_signature(&mut self, kfunc: KfuncIndex) -> Step {
+        if self.signatures.is_empty() {
+            let count = self.env.kfuncs.len();
+            self.signatures = List::filled(&self.env.budget, count, None)?;
+        }
+        if self.signatures.at(kfunc.0 as usize)?.is_some() {
+            return Ok(());
+        }
+        let called = self.kfunc(kfunc)?;
+        let Some(flags) = called.flags else {
+            return self.env.reject(Kfunc::NotAllowed { name: Text::new(called.name) });
+        };
+        let kernel = self.btf(crate::state::BtfRef::Kernel)?;
+        let signature = Signature::of(kernel, &called, flags, self.env.prog.rules);
+        let Some(signature) = signature.filter(|_| called.offset == 0) else {
+            return self.env.unsupported("kfunc prototype", called.name);
+        };
+        *self.signatures.at_mut(kfunc.0 as usize)? = Some(signature);
+        Ok(())
+    }
+
+    /// What is asked before the arguments are looked at.
+    fn check_kfunc_gate(&mut self, kfunc: KfuncIndex) -> Step {
+        let signature = self.kfunc_signature(kfunc)?;
+        let (special, flags) = (signature.special, signature.flags);
+        if special.is_some_and(Special::takes_res_lock) {
+            self.push_failed_lock()?;
+        } else if special == Some(Special::Trap) {
+            return self.env.reject(Kfunc::Trap);
+        }
+        let may_reboot = self.env.request.capabilities.contains(Capabilities::SYS_BOOT);
+        if flags.contains(KfuncFlags::DESTRUCTIVE) && !may_reboot {
+            return self.env.reject(Kfunc::Destructive);
+        }
+        if flags.contains(KfuncFlags::SLEEPABLE) && !self.in_sleepable() {
+            let name = self.kfunc_name(kfunc)?;
+            return self.env.reject(Kfunc::NotSleepable { name });
+        }
+        Ok(())
+    }
+
+    /// The branch where a resilient lock could not be taken: R0 is an error.
+    fn push_failed_lock(&mut self) -> Step {
+        let pushed = self.push_branch(self.insn + 1, self.insn, false, Errno::ENOMEM);
+        if let Err(Stop::Rejected(errno)) = pushed {
+            return self.env.reject_with(errno, Kfunc::LockBranch);
+        }
+        pushed?;
+        let def = self.insn + 1;
+        let mut error = RegState::UNKNOWN;
+        let value = &mut error.value;
+        value.s32.narrow(Interval::new(-MAX_ERRNO, -1));
+        value.s64.narrow(Interval::new(i64::from(-MAX_ERRNO), -1));
+        value.sync();
+        self.repair(&mut error.value, "s32_range")?;
+        for number in 0..CALLER_SAVED {
+            self.branch_reg(Reg::new(number))?.set_not_init();
+        }
+        error.subreg_def = def;
+        *self.branch_reg(Reg::R0)? = error;
+        Ok(())
+    }
+
+    /// A register of the innermost frame of the branch that waits last.
+    fn branch_reg(&mut self, reg: Reg) -> Result<&mut RegState, Abort> {
+        let Self { env, store, pending, .. } = self;
+        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
+        let depth = branch.state.depth;
+        store.frame_mut(&env.budget, branch.state.frame_mut(depth)?)?.reg_mut(reg.index())
+    }
+
+    /// Simulates the function that the kfunc calls back or sets up to be called.
+    fn call_back(&mut self, kfunc: KfuncIndex, call: &Call) -> Step {
+        let special = self.kfunc_signature(kfunc)?.special;
+        let callback = match special {
+            Some(Special::RbtreeAdd) => match call.root {
+                Some(root) => Callback::RbtreeLess { root },
+                None => return self.env.unsupported("callback", "of a tree without a root"),
+            },
+            Some(Special::WqSetCallback) => Callback::Workqueue,
+            Some(special) if special.schedules_task_work() => Callback::TaskWork,
+            _ => return Ok(()),
+        };
+        // Without a function the kernel takes the main program, and refuses it.
+        let subprog = call.callback.unwrap_or_default();
+        let result = self.push_callback(subprog, callback);
+        if let Err(Stop::Rejected(errno)) = result {
+            let called = self.kfunc(kfunc)?;
+            let (name, id) = (Text::new(called.name), called.func.0);
+            return self.env.reject_with(errno, Kfunc::CallbackFailed { name, id });
+        }
+        result
+    }
+
+    fn change_kfunc_regions(&mut self, kfunc: KfuncIndex) -> Step {
+        let signature = self.kfunc_signature(kfunc)?;
+        let flags = signature.flags;
+        let region = match signature.special {
+            Some(Special::RcuReadLock) => Region::RcuLock,
+            Some(Special::RcuReadUnlock) => Region::RcuUnlock,
+            Some(Special::PreemptDisable) => Region::PreemptDisable,
+            Some(Special::PreemptEnable) => Region::PreemptEnable,
+            _ => Region::Same,
+        };
+        let name = self.kfunc(kfunc)?.name;
+        let sleepable = flags.contains(KfuncFlags::SLEEPABLE);
+        self.change_regions(name, region, sleepable, flags.contains(KfuncFlags::RCU_PROTECTED))
+    }
+
+    fn release_kfunc_args(&mut self, kfunc: KfuncIndex, call: &Call) -> Step {
+        if let Some(reg) = call.released {
+            let id = self.reg(reg)?.ref_id;
+            self.release_for(kfunc, id)?;
+        }
+        if self.kfunc_signature(kfunc)?.special.is_some_and(Special::inserts_node) {
+            let id = self.reg(Reg::R2)?.ref_id;
+            let result = self.give_to_graph(id);
+            if let Err(Stop::Rejected(errno)) = result {
+                let called = self.kfunc(kfunc)?;
+                let (name, id) = (Text::new(called.name), called.func.0);
+                return self.env.reject_with(errno, Kfunc::ConversionFailed { name, id });
+            }
+            result?;
+            self.release_for(kfunc, id)?;
+        }
+        Ok(())
+    }
+
+    fn release_for(&mut self, kfunc: KfuncIndex, id: u32) -> Step {
+        if self.release_reference(id)? {
+            return Ok(());
+        }
+        let called = self.kfunc(kfunc)?;
+        let (name, id) = (Text::new(called.name), called.func.0);
+        self.env.reject(Kfunc::NotAcquired { name, id })
+    }
+
+    /// `bpf_throw`: the program ends here.
+    fn throw_kfunc(&mut self, kfunc: KfuncIndex) -> Step<Next> {
+        if !self.env.kernel.jit(JitFeature::Exceptions)? {
+            let called = self.kfunc(kfunc)?;
+            let (name, id) = (Text::new(called.name), called.func.0);
+            return self.env.reject(Kfunc::NoExceptions { name, id });
+        }
+        self.env.unsupported("exception", "")
+    }
+
+    /// Packet pointers and slices of packets are no longer valid (`clear_all_pkt_pointers`).
+    fn forget_packets(&mut self) -> Step {
+        use veristable_kernel::TypeFlags;
+        const OF_PACKETS: TypeFlags = TypeFlags::DYNPTR_TYPE_SKB
+            .union(TypeFlags::DYNPTR_TYPE_XDP)
+            .union(TypeFlags::DYNPTR_TYPE_SKB_META);
+        self.invalidate_regs(|reg| match reg.kind {
+            Kind::Packet { .. } | Kind::PacketMeta { .. } | Kind::PacketEnd => true,
+            Kind::Mem { .. } => reg.flags.intersects(OF_PACKETS),
+            _ => false,
+        })
+    }
+
+    /// Arguments that take all of their registers (`mark_btf_func_reg_size`).
+    fn mark_wide_args(&mut self, kfunc: KfuncIndex) -> Step {
+        let wide = self.kfunc_signature(kfunc)?.wide_args;
+        for number in (0..5u8).filter(|number| wide & 1 << number != 0) {
+            let reg = Reg::new(number + 1);
+            let def = self.reg(reg)?.subreg_def;
+            if def != 0 {
+                self.set_flag(def - 1, crate::env::InsnFlags::ZEXT_DST)?;
+                self.reg_mut(reg)?.subreg_def = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// The `next` of an iterator: a branch where it gave an element is set aside, and the current
+    /// path goes on with none (`process_iter_next_call`).
+    fn fork_iteration(&mut self, call: &Call) -> Step {
+        let Some(place) = call.iter else {
+            return self.env.unsupported("iterator", "next without an iterator");
+        };
+        let (frame, slot) = (place.frame, usize::from(place.slot));
+        let Kind::Iter { state, .. } = self.slot(frame, slot)?.reg.kind else {
+            return self.env.unsupported("iterator", "next without an iterator");
+        };
+        match state {
+            IterState::Drained => {}
+            IterState::Invalid => {
+                return self.bug(format_args!("unexpected iterator state 0 (<invalid>)"));
+            }
+            IterState::Active => {
+                self.check_iteration_parent()?;
+                self.push_branch(self.insn + 1, self.insn, false, Errno::ENOMEM)?;
+                self.advance_branch(frame, slot)?;
+                self.widen_iteration()?;
+                let element = *self.branch_reg(Reg::R0)?;
+                *self.branch_reg(Reg::R0)? = self.not_null(&element)?;
+            }
+        }
+        if let Kind::Iter { state, .. } = &mut self.slot_mut(frame, slot)?.reg.kind {
+            *state = IterState::Drained;
+        }
+        self.reg_mut(Reg::R0)?.set_number(0);
+        Ok(())
+    }
+
+    /// The state that was set aside at this instruction is the current one's parent.
+    fn check_iteration_parent(&mut self) -> Step {
+        let parent = self.cur.parent;
+        let is_here = match parent {
+            Some(parent) => self.checkpoints.at(parent)?.state.insn == self.insn,
+            None => false,
+        };
+        if !is_here {
+            return self.bug(format_args!("bad parent state for iter next call"));
+        }
+        Ok(())
+    }
+
+    /// The iterator of the branch that waits last is one step further.
+    fn advance_branch(&mut self, frame: u8, slot: usize) -> Step {
+        let Self { env, store, pending, .. } = self;
+        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
+        let stack = store.stack_mut(&env.budget, branch.state.frame_mut(frame)?)?;
+        if let Kind::Iter { state, depth, .. } = &mut stack.at_mut(slot)?.reg.kind {
+            *state = IterState::Active;
+            *depth = depth.wrapping_add(1);
+        }
+        Ok(())
     }
 }
