@@ -4,6 +4,7 @@
 use crate::analysis::btf_info::{FuncInfo, LineInfo};
 use crate::analysis::kfuncs::Kfunc;
 use crate::analysis::maps::{UsedBtf, UsedMap};
+use crate::analysis::record::Records;
 use crate::design::Dialect;
 use crate::errno::Errno;
 use crate::mem::{Budget, List, SmallList, Text};
@@ -53,6 +54,8 @@ pub struct Env<'a, O: Observer> {
     pub(crate) kfuncs_allowed: bool,
     /// The maps in use, in the order in which they were met (`resolve_pseudo_ldimm64`).
     pub used_maps: List<UsedMap>,
+    /// Special fields of map values and of allocated objects, as they are asked for.
+    pub records: Records,
     /// The BTFs in use besides.
     pub used_btfs: List<UsedBtf<'a>>,
     /// The slot index of the instruction that is being looked at.
@@ -386,6 +389,7 @@ impl<'a, O: Observer> Env<'a, O> {
             kfuncs: List::new(),
             kfuncs_allowed: false,
             used_maps: List::new(),
+            records: Records::default(),
             used_btfs: List::new(),
             insn: None,
             stats: Stats::default(),

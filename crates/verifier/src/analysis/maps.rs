@@ -2,13 +2,13 @@
 //! The maps and BTFs that a program uses (`process_fd_array`, `__add_used_map`,
 //! `check_map_prog_compatibility`).
 
+use super::record::{self, FieldKinds};
 use crate::env::{Env, MapIndex};
 use crate::errno::Errno;
-use crate::mem::List;
 use crate::messages::Structure;
 use crate::outcome::Step;
 use crate::trace::Observer;
-use veristable_btf::{Btf, Kind, TypeData, TypeId};
+use veristable_btf::Btf;
 use veristable_kernel::{JitFeature, MapType, ProgType};
 use veristable_program::{FdEntry, FixupKind, MapDesc};
 
@@ -28,17 +28,6 @@ pub enum UsedBtf<'a> {
     Module(&'a str),
     /// One that the loader loaded, by its place in `fd_array`.
     Loaded(u32),
-}
-
-bitflags::bitflags! {
-    /// Fields of map values that not every program may touch (`struct btf_record`).
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    struct Special: u8 {
-        const LOCK = 1 << 0;
-        const TIMER = 1 << 1;
-        const WORKQUEUE = 1 << 2;
-        const GRAPH = 1 << 3;
-    }
 }
 
 /// Binds the maps and BTFs of a counted `fd_array` (`process_fd_array`).
@@ -133,7 +122,7 @@ fn add<O: Observer>(env: &mut Env<'_, O>, map: u32) -> Step<MapIndex> {
     let Some(desc) = env.request.maps.get(map as usize) else {
         return env.reject(Structure::NotAMap { fd: map.cast_signed() });
     };
-    check_compatibility(env, desc)?;
+    check_compatibility(env, map, desc)?;
     env.used_maps.push(&env.budget, UsedMap { request: map })?;
     Ok(used(env.used_maps.len() - 1))
 }
@@ -150,18 +139,25 @@ const fn is_tracing(prog_type: ProgType) -> bool {
     )
 }
 
+const LOCKS: FieldKinds = FieldKinds::SPIN_LOCK.union(FieldKinds::RES_SPIN_LOCK);
+
+fn special_fields<O: Observer>(env: &mut Env<'_, O>, number: u32) -> Step<FieldKinds> {
+    let Some(id) = record::of_map(env, number, false)? else { return Ok(FieldKinds::empty()) };
+    Ok(env.records.get(id)?.kinds)
+}
+
 /// `check_map_prog_compatibility`
-fn check_compatibility<O: Observer>(env: &mut Env<'_, O>, map: &MapDesc) -> Step {
+fn check_compatibility<O: Observer>(env: &mut Env<'_, O>, number: u32, map: &MapDesc) -> Step {
     let tracing = is_tracing(env.prog.rules);
     let filter = env.prog.rules == ProgType::SOCKET_FILTER;
     if tracing || filter {
-        let special = special_fields(env, map)?;
+        let special = special_fields(env, number)?;
         let refusals = [
-            (tracing, Special::GRAPH, Structure::GraphInTracing),
-            (filter, Special::LOCK, Structure::LockInSocketFilter),
-            (tracing, Special::LOCK, Structure::LockInTracing),
-            (tracing, Special::TIMER, Structure::TimerInTracing),
-            (tracing, Special::WORKQUEUE, Structure::WorkqueueInTracing),
+            (tracing, FieldKinds::GRAPH_ROOT, Structure::GraphInTracing),
+            (filter, LOCKS, Structure::LockInSocketFilter),
+            (tracing, LOCKS, Structure::LockInTracing),
+            (tracing, FieldKinds::TIMER, Structure::TimerInTracing),
+            (tracing, FieldKinds::WORKQUEUE, Structure::WorkqueueInTracing),
         ];
         for (applies, field, message) in refusals {
             if applies && special.intersects(field) {
@@ -230,60 +226,6 @@ const fn is_for_sleepable(map_type: MapType) -> bool {
             | MapType::STACK
             | MapType::ARENA
     )
-}
-
-/// Which special fields a map's value has (`btf_parse_fields`): a walk over the value's type and
-/// the structures and arrays in it.
-fn special_fields<O: Observer>(env: &mut Env<'_, O>, map: &MapDesc) -> Step<Special> {
-    let mut found = Special::empty();
-    let (Some(bytes), id) = (&map.spec.btf, map.spec.btf_value_type_id) else { return Ok(found) };
-    if id == 0 {
-        return Ok(found);
-    }
-    let Ok(btf) = Btf::open(&**bytes) else {
-        // Such a map could not have been made.
-        return env.unsupported("map BTF", "");
-    };
-    let mut pending = List::new();
-    let mut seen = List::new();
-    pending.push(&env.budget, TypeId(id))?;
-    while let Some(id) = pending.pop() {
-        env.tick()?;
-        let Ok(ty) = btf.skip_modifiers(id) else { continue };
-        let Err(place) = seen.binary_search(&ty.id()) else { continue };
-        seen.insert(&env.budget, place, ty.id())?;
-        match ty.data() {
-            TypeData::Struct(composite) => {
-                found |= special(ty.name());
-                for member in composite.members {
-                    pending.push(&env.budget, member.type_id)?;
-                }
-            }
-            TypeData::Array(array) => pending.push(&env.budget, array.element)?,
-            _ if ty.kind() == Kind::Datasec => {
-                for var in ty.as_datasec().into_iter().flat_map(|section| section.vars) {
-                    let var = btf.type_by_id(var.type_id).ok().and_then(|ty| ty.as_var());
-                    if let Some(var) = var {
-                        pending.push(&env.budget, var.type_id)?;
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    pending.release(&env.budget);
-    seen.release(&env.budget);
-    Ok(found)
-}
-
-fn special(name: &str) -> Special {
-    match name {
-        "bpf_spin_lock" | "bpf_res_spin_lock" => Special::LOCK,
-        "bpf_timer" => Special::TIMER,
-        "bpf_wq" => Special::WORKQUEUE,
-        "bpf_list_head" | "bpf_rb_root" => Special::GRAPH,
-        _ => Special::empty(),
-    }
 }
 
 /// Tests that the map's value may be addressed directly at an offset

@@ -2,9 +2,14 @@
 //! Special fields of map values and of objects that programs allocate (`btf_parse_fields` of
 //! `kernel/bpf/btf.c`, `struct btf_record`).
 
+use super::parse_record::{self, Source};
+use crate::env::Env;
 use crate::mem::List;
+use crate::outcome::{Abort, Step};
 use crate::state::BtfRef;
-use veristable_btf::TypeId;
+use crate::trace::Observer;
+use veristable_btf::{Btf, Kind, TypeId};
+use veristable_program::MapSpec;
 
 bitflags::bitflags! {
     /// Kinds of fields (`enum btf_field_type`).
@@ -69,6 +74,8 @@ pub struct Kptr {
     pub btf: BtfRef,
     /// The type.
     pub id: TypeId,
+    /// What it points to stays alive under RCU (`rcu_safe_kptr`).
+    pub rcu_safe: bool,
 }
 
 /// What a list or a tree holds.
@@ -186,10 +193,10 @@ impl Record {
         found.filter(|field| kinds.contains(field.kind.kinds()))
     }
 
-    /// Where the first field of one of these kinds is.
+    /// Where the last field of one of these kinds is; there is hardly ever more than one.
     #[must_use]
     pub fn offset_of(&self, kinds: FieldKinds) -> Option<u32> {
-        let mut fields = self.fields.iter();
+        let mut fields = self.fields.iter().rev();
         fields.find(|field| kinds.contains(field.kind.kinds())).map(|field| field.offset)
     }
 }
@@ -197,3 +204,147 @@ impl Record {
 /// A record's place among those that were computed; cheap to copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecordId(pub(crate) u32);
+
+/// The records that were asked for.
+#[derive(Debug, Default)]
+pub struct Records {
+    records: List<Record>,
+    /// Those of maps, by number in the request and whether it is the inner map.
+    maps: List<((u32, bool), Option<RecordId>)>,
+    /// Those of types of the program.
+    types: List<(TypeId, Option<RecordId>)>,
+}
+
+impl Records {
+    /// A record.
+    ///
+    /// # Errors
+    ///
+    /// [`Abort::Internal`] if there is none.
+    pub fn get(&self, id: RecordId) -> Result<&Record, Abort> {
+        self.records.at(id.0 as usize)
+    }
+}
+
+/// The special fields of the value of a map, by its number in the request (`map->record`).
+///
+/// # Errors
+///
+/// If that cannot be said.
+pub fn of_map<O: Observer>(env: &mut Env<'_, O>, map: u32, inner: bool) -> Step<Option<RecordId>> {
+    let key = (map, inner);
+    if let Some((_, known)) = env.records.maps.iter().find(|(known, _)| *known == key) {
+        return Ok(*known);
+    }
+    let request = env.request;
+    let desc = request.maps.get(map as usize);
+    let spec = desc.and_then(|desc| if inner { desc.inner.as_deref() } else { Some(&desc.spec) });
+    let record = match spec {
+        Some(spec) => parse_map(env, spec)?,
+        None => None,
+    };
+    let id = add(env, record)?;
+    env.records.maps.push(&env.budget, (key, id))?;
+    Ok(id)
+}
+
+fn add<O: Observer>(env: &mut Env<'_, O>, record: Option<Record>) -> Step<Option<RecordId>> {
+    let Some(record) = record else { return Ok(None) };
+    let id = RecordId(u32::try_from(env.records.records.len()).unwrap_or(u32::MAX));
+    env.records.records.push(&env.budget, record)?;
+    Ok(Some(id))
+}
+
+/// Whether the map has BTF (`map->btf`).
+#[must_use]
+pub fn has_btf(spec: &MapSpec) -> bool {
+    spec.btf.is_some() && (spec.btf_key_type_id != 0 || spec.btf_value_type_id != 0)
+}
+
+/// `map_check_btf`
+fn parse_map<O: Observer>(env: &mut Env<'_, O>, spec: &MapSpec) -> Step<Option<Record>> {
+    let wanted = !FieldKinds::GRAPH_NODE;
+    let (Some(bytes), id) = (&spec.btf, spec.btf_value_type_id) else { return Ok(None) };
+    if id == 0 {
+        return Ok(None);
+    }
+    let opened;
+    let shared = env.request.btf.as_ref() == Some(bytes);
+    let (btf, own) = match env.prog.btf {
+        Some(btf) if shared => (btf, Some(BtfRef::Program)),
+        _ => {
+            let Ok(btf) = Btf::open(&**bytes) else {
+                // Such a map could not have been made.
+                return env.unsupported("map BTF", "");
+            };
+            opened = btf;
+            (&opened, None)
+        }
+    };
+    let Some(value) = value_type(btf, TypeId(id)) else { return Ok(None) };
+    let source = Source { btf, own, kernel: env.kernel, budget: &env.budget };
+    parse_record::parse(&source, value, wanted, spec.value_size)
+}
+
+/// The type without modifiers, also of a variable (`btf_type_id_size`).
+fn value_type(btf: &Btf<'_>, id: TypeId) -> Option<TypeId> {
+    let ty = btf.skip_modifiers(id).ok()?;
+    match ty.as_var() {
+        Some(var) => Some(btf.skip_modifiers(var.type_id).ok()?.id()),
+        None => Some(ty.id()),
+    }
+}
+
+/// The special fields of a structure of the program that has some as direct members
+/// (`btf_find_struct_meta`).
+///
+/// # Errors
+///
+/// If that cannot be said.
+pub fn of_type<O: Observer>(env: &mut Env<'_, O>, id: TypeId) -> Step<Option<RecordId>> {
+    let place = match env.records.types.binary_search_by_key(&id, |(known, _)| *known) {
+        Ok(place) => return Ok(env.records.types.at(place)?.1),
+        Err(place) => place,
+    };
+    let record = match env.prog.btf {
+        Some(btf) if has_meta(btf, id) => {
+            let size = btf.type_by_id(id).map_or(0, |ty| ty.size_or_type());
+            let source =
+                Source { btf, own: Some(BtfRef::Program), kernel: env.kernel, budget: &env.budget };
+            parse_record::parse(&source, id, ALLOCATED, size)?
+        }
+        _ => None,
+    };
+    let record = add(env, record)?;
+    env.records.types.insert(&env.budget, place, (id, record))?;
+    Ok(record)
+}
+
+/// Fields that allocated objects may have (`btf_parse_struct_metas`).
+const ALLOCATED: FieldKinds = FieldKinds::SPIN_LOCK
+    .union(FieldKinds::RES_SPIN_LOCK)
+    .union(FieldKinds::GRAPH_ROOT)
+    .union(FieldKinds::GRAPH_NODE)
+    .union(FieldKinds::REFCOUNT)
+    .union(FieldKinds::KPTR);
+
+/// Whether a structure has a direct member of a special type (`btf_parse_struct_metas`).
+fn has_meta(btf: &Btf<'_>, id: TypeId) -> bool {
+    const NAMES: [&str; 6] = [
+        "bpf_spin_lock",
+        "bpf_list_head",
+        "bpf_list_node",
+        "bpf_rb_root",
+        "bpf_rb_node",
+        "bpf_refcount",
+    ];
+    let Ok(ty) = btf.type_by_id(id) else { return false };
+    ty.kind() == Kind::Struct
+        && ty.members().iter().any(|member| {
+            let Ok(member) = btf.type_by_id(member.type_id) else { return false };
+            let named = member.kind() == Kind::Struct && NAMES.contains(&member.name());
+            // Only the first structure of the name counts.
+            named && btf.find_by_name(member.name(), Kind::Struct) == Some(member.id())
+                || parse_record::is_kptr(btf, &member)
+        })
+}

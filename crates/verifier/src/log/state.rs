@@ -177,7 +177,8 @@ fn write_iter(out: &mut dyn Write, number: usize, reg: &RegState) -> fmt::Result
     write!(out, " fp{offset}=iter_(ref_id={id},state={state},depth={depth})")
 }
 
-const fn dynptr_name(kind: DynptrKind) -> &'static str {
+/// The name of a kind of dynptr (`dynptr_type_str`).
+pub(crate) const fn dynptr_name(kind: DynptrKind) -> &'static str {
     match kind {
         DynptrKind::Local => "local",
         DynptrKind::Ringbuf => "ringbuf",

@@ -155,6 +155,8 @@ areas! {
     memory::Memory,
     /// Pointers to kernel objects and arguments of kernel functions.
     btf_access::BtfAccess,
+    /// References, locks, regions, dynptrs, iterators, special fields of map values.
+    objects::Objects,
     /// Paths: jumps, loops, limits, calls and ends.
     path::Path,
     /// Calls of kfuncs.

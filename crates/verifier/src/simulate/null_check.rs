@@ -2,10 +2,10 @@
 //! What comparing a pointer with null, or with a pointer that is not null, says of it
 //! (`mark_ptr_or_null_regs`, `mark_ptr_not_null_reg`).
 
-use super::memory::{Special, special_fields};
 use super::sim::Sim;
+use crate::analysis::record::FieldKinds;
 use crate::outcome::{Abort, Step};
-use crate::state::{BtfRef, Kind, MapRef, RefKind, RegId, RegState};
+use crate::state::{Kind, MapRef, RefKind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{CmpOp, Reg};
 use veristable_kernel::{MapType, TypeFlags};
@@ -99,7 +99,8 @@ impl<O: Observer> Sim<'_, '_, O> {
         valid.kind = if !map.inner && desc.inner.is_some() {
             let map = MapRef { index: map.index, inner: true };
             // Its timers belong to this very map.
-            let is_own = self.map_facts(map)?.special.contains(Special::ASYNC);
+            let record = self.map_record(map)?;
+            let is_own = self.record_has(record, ASYNC)?;
             Kind::ConstMapPtr { map, uid: if is_own { pointer.id.0 } else { uid } }
         } else {
             match self.map_spec(map)?.map_type {
@@ -114,19 +115,14 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// Whether a lock could be behind a pointer, so that its id still matters
     /// (`reg_may_point_to_spin_lock`).
     pub(crate) fn may_hold_lock(&mut self, pointer: &RegState) -> Step<bool> {
-        let special = match pointer.kind {
-            Kind::MapValue { map, .. } if pointer.flags.is_empty() => self.map_facts(map)?.special,
-            Kind::BtfId { btf: BtfRef::Program, id }
-                if pointer.flags.contains(TypeFlags::MEM_ALLOC) =>
-            {
-                let btf = self.btf(BtfRef::Program)?;
-                special_fields(self.env, btf, id)?
-            }
-            _ => Special::empty(),
-        };
-        Ok(special.contains(Special::LOCK))
+        let record = self.reg_record(pointer)?;
+        Ok(self.record_has(record, FieldKinds::SPIN_LOCK | FieldKinds::RES_SPIN_LOCK)?)
     }
 }
+
+/// What calls back later.
+const ASYNC: FieldKinds =
+    FieldKinds::TIMER.union(FieldKinds::WORKQUEUE).union(FieldKinds::TASK_WORK);
 
 /// The pointer has no offset, as one that may be null cannot be moved; only allocated objects
 /// come with a constant one.

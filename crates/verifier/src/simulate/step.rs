@@ -160,6 +160,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         if op.slots() > 1 && !self.cur.speculative {
             self.set_flag(insn + 1, InsnFlags::SEEN)?;
         }
+        if let Op::Call(call) = op {
+            self.check_call_under_lock(call)?;
+        }
         match op {
             Op::Alu { op, width, dst, src } => self.alu(op, width, dst, src)?,
             Op::MovSx { width, from, dst, src } => self.move_extended(width, from, dst, src)?,

@@ -2,6 +2,7 @@
 //! Stack slots.
 
 use super::{Kind, RegState};
+use veristable_kernel::TypeFlags;
 
 /// Bytes of a slot (`BPF_REG_SIZE`).
 pub const SLOT_BYTES: i32 = 8;
@@ -134,6 +135,7 @@ impl Slot {
     /// The spilled register is gone; its bytes keep their types.
     pub const fn forget_reg(&mut self) {
         self.reg.kind = Kind::NotInit;
+        self.reg.flags = TypeFlags::empty();
     }
 }
 

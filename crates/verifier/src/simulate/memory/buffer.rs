@@ -2,6 +2,7 @@
 //! Memory that a callee reads or writes (`check_helper_mem_access`, `check_mem_size_reg`,
 //! `check_mem_reg`, `check_kfunc_mem_size_reg`).
 
+use super::map_fields::Accessor;
 use super::plain::Part;
 use super::{Access, Span};
 use crate::errno::Errno;
@@ -67,7 +68,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             }
             Kind::MapValue { map, .. } => {
                 self.check_map_direction(part, map, writes)?;
-                self.check_map_value(part, &pointer, map)?;
+                self.check_map_value(part, &pointer, map, Accessor::Callee)?;
             }
             Kind::Mem { size, .. } => {
                 if pointer.flags.contains(TypeFlags::MEM_RDONLY) {

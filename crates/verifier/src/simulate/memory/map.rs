@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Map values, and maps themselves (`check_map_access`, `check_ptr_to_map_access`).
 
+use super::map_fields::Accessor;
 use super::plain::Part;
 use super::{Access, Span};
-use crate::env::Env;
+use crate::analysis::record::RecordId;
 use crate::errno::Errno;
 use crate::mem::List;
 use crate::messages::Memory;
@@ -11,7 +12,6 @@ use crate::outcome::{Abort, Step, Stop};
 use crate::simulate::sim::Sim;
 use crate::state::{MapRef, RegState};
 use crate::trace::Observer;
-use veristable_btf::{Btf, Kind as BtfKind, TypeData, TypeId};
 use veristable_kernel::MapType;
 use veristable_program::{MapFlags, MapSpec};
 
@@ -28,21 +28,8 @@ pub(crate) struct MapFacts {
     /// Loads from its values can be folded: nobody changes them any more (`bpf_map_is_rdonly`,
     /// `map_direct_value_addr`).
     pub(crate) constant: bool,
-    /// Fields of its value that only certain functions may touch (`struct btf_record`).
-    pub(crate) special: Special,
-}
-
-bitflags::bitflags! {
-    /// Fields of a structure that only certain functions may touch.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(crate) struct Special: u8 {
-        /// `bpf_spin_lock` or `bpf_res_spin_lock`.
-        const LOCK = 1 << 0;
-        /// What calls back later: `bpf_timer`, `bpf_wq`, `bpf_task_work`.
-        const ASYNC = 1 << 1;
-        /// Any other.
-        const OTHER = 1 << 2;
-    }
+    /// Fields of its value that only certain functions may touch.
+    pub(crate) record: Option<RecordId>,
 }
 
 impl<'a, O: Observer> Sim<'_, 'a, O> {
@@ -70,7 +57,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
                 .kernel
                 .map_type(spec.map_type)?
                 .is_some_and(|facts| facts.op("map_direct_value_addr").is_some());
-        let facts = MapFacts { constant, special: special_of_map(self.env, spec)? };
+        let facts = MapFacts { constant, record: self.map_record(map)? };
         if self.maps.entries.len() <= index {
             self.maps.entries.resize(&self.env.budget, index + 1, None)?;
         }
@@ -92,7 +79,10 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         }
         let part = Part::of(span, pointer);
         self.check_map_direction(part, map, matches!(access, Access::Write(_)))?;
-        self.check_map_value(part, pointer, map)?;
+        let record = self.check_map_value(part, pointer, map, Accessor::Instruction)?;
+        if let Some(field) = self.kptr_at(record, part, pointer)? {
+            return self.access_kptr(&field, access);
+        }
         let Access::Read(Some(dst)) = access else { return Ok(()) };
         if let Some(offset) = pointer.value.as_const()
             && self.map_facts(map)?.constant
@@ -120,16 +110,6 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         }
         if !writes && !reads_only && writes_only {
             return self.env.reject(Memory::ReadForbidden { value_size, off, size });
-        }
-        Ok(())
-    }
-
-    /// A part of a value, whoever accesses it (`check_map_access`).
-    pub(super) fn check_map_value(&mut self, part: Part, pointer: &RegState, map: MapRef) -> Step {
-        let size = self.map_spec(map)?.value_size;
-        self.check_region(part, pointer, size)?;
-        if !self.map_facts(map)?.special.is_empty() {
-            return self.env.unsupported("special fields of a map value", "");
         }
         Ok(())
     }
@@ -179,91 +159,4 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         let _ = (span, pointer, map, access);
         self.env.unsupported("memory access", "map_ptr")
     }
-}
-
-/// Which special fields a map's value could have.
-fn special_of_map<O: Observer>(env: &mut Env<'_, O>, spec: &MapSpec) -> Step<Special> {
-    let (Some(bytes), id) = (&spec.btf, spec.btf_value_type_id) else {
-        return Ok(Special::empty());
-    };
-    if id == 0 {
-        return Ok(Special::empty());
-    }
-    match Btf::open(&**bytes) {
-        Ok(btf) => special_fields(env, &btf, TypeId(id)),
-        // Such a map could not have been made.
-        Err(_) => env.unsupported("map BTF", ""),
-    }
-}
-
-/// Which special fields a type could have: structures of the kernel's choice by name, and
-/// pointers with tags. A superset of what `btf_parse_fields` finds.
-pub(crate) fn special_fields<O: Observer>(
-    env: &mut Env<'_, O>,
-    btf: &Btf<'_>,
-    id: TypeId,
-) -> Step<Special> {
-    let mut pending = List::new();
-    let mut seen = List::new();
-    let mut found = Special::empty();
-    pending.push(&env.budget, id)?;
-    while let Some(id) = pending.pop() {
-        env.tick()?;
-        let Ok(ty) = btf.type_by_id(id) else { continue };
-        let Err(place) = seen.binary_search(&id) else { continue };
-        seen.insert(&env.budget, place, id)?;
-        found |= special(ty.kind(), ty.name());
-        match ty.data() {
-            TypeData::Struct(composite) => {
-                for member in composite.members {
-                    pending.push(&env.budget, member.type_id)?;
-                }
-            }
-            TypeData::Array(array) => pending.push(&env.budget, array.element)?,
-            TypeData::Typedef(of)
-            | TypeData::Volatile(of)
-            | TypeData::Const(of)
-            | TypeData::Restrict(of) => pending.push(&env.budget, of)?,
-            // Of what a pointer points to, only the tags count.
-            TypeData::Ptr(of) => found |= tags(btf, of),
-            TypeData::Datasec(section) => {
-                for var in section.vars {
-                    pending.push(&env.budget, var.type_id)?;
-                }
-            }
-            TypeData::Var(var) => pending.push(&env.budget, var.type_id)?,
-            _ => {}
-        }
-    }
-    pending.release(&env.budget);
-    seen.release(&env.budget);
-    Ok(found)
-}
-
-fn special(kind: BtfKind, name: &str) -> Special {
-    match name {
-        _ if kind != BtfKind::Struct => Special::empty(),
-        "bpf_spin_lock" | "bpf_res_spin_lock" => Special::LOCK,
-        "bpf_timer" | "bpf_wq" | "bpf_task_work" => Special::ASYNC,
-        "bpf_list_head" | "bpf_list_node" | "bpf_rb_root" | "bpf_rb_node" | "bpf_refcount" => {
-            Special::OTHER
-        }
-        _ => Special::empty(),
-    }
-}
-
-/// What the tags before a pointer's target say.
-fn tags(btf: &Btf<'_>, mut id: TypeId) -> Special {
-    const TAGS: [&str; 5] = ["kptr", "kptr_untrusted", "kptr_ref", "percpu_kptr", "uptr"];
-    // Rows of modifiers are short; the kernel refuses BTF with more than 32 in a row.
-    for _ in 0..32 {
-        let Ok(ty) = btf.type_by_id(id) else { break };
-        match ty.data() {
-            TypeData::TypeTag(_) if TAGS.contains(&ty.name()) => return Special::OTHER,
-            TypeData::TypeTag(tag) => id = tag.target,
-            TypeData::Const(of) | TypeData::Volatile(of) | TypeData::Restrict(of) => id = of,
-            _ => break,
-        }
-    }
-    Special::empty()
 }

@@ -5,6 +5,7 @@ mod btf;
 mod buffer;
 mod ctx;
 mod map;
+mod map_fields;
 mod packet;
 mod plain;
 mod range;
@@ -14,7 +15,7 @@ mod stack;
 #[allow(unused_imports, reason = "callers are being built")]
 pub(crate) use buffer::{BufferUse, FilledStack};
 pub(crate) use ctx::{CtxLoad, CtxMemo};
-pub(crate) use map::{MapTable, Special, special_fields};
+pub(crate) use map::MapTable;
 
 use super::sim::Sim;
 use crate::domain::Narrow;

@@ -161,16 +161,6 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(())
     }
 
-    /// Objects in stack slots are not built.
-    fn refuse_object(&mut self, slot: &Slot) -> Step {
-        match slot.main_type() {
-            SlotType::Dynptr | SlotType::Iter | SlotType::IrqFlag => {
-                self.env.unsupported("stack object", "")
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The immediate that the current instruction stores, if it is such a store.
     fn stored_imm(&self) -> Result<Option<i32>, Abort> {
         Ok(match self.op(self.insn)? {
@@ -197,7 +187,7 @@ impl<O: Observer> Sim<'_, '_, O> {
                 self.set_flag(self.insn, InsnFlags::NOSPEC_RESULT)?;
             }
         }
-        self.refuse_object(&old)?;
+        self.destroy_dynptr(at.frame, index)?;
         if at.is_slot_start() && whole {
             self.mark_stack_write(at.frame, 1 << (index & 63));
         }
@@ -387,8 +377,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             None => self.stored_imm()? == Some(0),
         };
         for off in from..end {
-            let slot = self.slot(pointer.frame, slot_of(off))?;
-            self.refuse_object(&slot)?;
+            self.destroy_dynptr(pointer.frame, slot_of(off))?;
         }
         self.check_fastcall(pointer.frame, from)?;
         let mut zero_used = false;

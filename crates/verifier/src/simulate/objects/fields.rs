@@ -1,19 +1,48 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Arguments that point to a special field of a map's value (`check_map_field_pointer`).
 
-use crate::analysis::record::FieldKind;
+use crate::analysis::record::{self, FieldKind};
+use crate::mem::Text;
+use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::MapRef;
+use crate::state::{Kind, MapRef};
 use crate::trace::Observer;
 use veristable_isa::Reg;
+use veristable_program::MapSpec;
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// A timer, work queue or task work (`process_timer_func`, `process_wq_func`,
     /// `process_task_work_func`): the map that it is in, and which look-up of an outer map that
     /// came from (`meta->map_ptr`, `meta->map_uid`).
     pub(crate) fn check_map_field(&mut self, reg: Reg, kind: FieldKind) -> Step<(MapRef, u32)> {
-        let _ = (reg, kind);
-        self.env.unsupported("map field", kind.name())
+        let (state, field) = (self.copy_of(reg)?, kind.name());
+        let Kind::MapValue { map, uid } = state.kind else {
+            return self.env.unsupported("map field", "not in a map");
+        };
+        let Some(variable) = state.value.as_const() else {
+            return self.env.reject(Objects::FieldVariable { reg: reg.number(), field });
+        };
+        let spec = self.map_spec(map)?;
+        if !record::has_btf(spec) {
+            return self.env.reject(Objects::FieldWithoutBtf { map: map_name(spec), field });
+        }
+        let at = match self.map_record(map)? {
+            Some(id) => self.record(id)?.offset_of(kind.kinds()),
+            None => None,
+        };
+        let Some(at) = at else {
+            return self.env.reject(Objects::NoField { map: map_name(spec), field });
+        };
+        let off = variable.cast_signed().wrapping_add(i64::from(state.off));
+        if i64::from(at) != off {
+            return self.env.reject(Objects::NotAtField { off, field, at });
+        }
+        Ok((map, uid))
     }
+}
+
+/// A map's name as the kernel keeps it: 15 bytes.
+pub(super) fn map_name(spec: &MapSpec) -> Text {
+    Text::new(spec.name.get(..15).unwrap_or(&spec.name))
 }

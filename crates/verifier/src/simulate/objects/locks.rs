@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Locks (`process_spin_lock`).
 
+use super::fields::map_name;
+use super::regions::is_tree_kfunc;
+use crate::analysis::record::{self, FieldKinds};
+use crate::env::Target;
+use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
+use crate::state::{BtfRef, Kind, MapRef, RefKind, Reference, RegState, Resources};
 use crate::trace::Observer;
-use veristable_isa::Reg;
+use veristable_isa::{CallKind, Reg};
 
 /// Which lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,16 +23,190 @@ pub(crate) enum LockKind {
     ResIrq,
 }
 
+impl LockKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Spin => "bpf_spin",
+            Self::Res | Self::ResIrq => "bpf_res_spin",
+        }
+    }
+
+    const fn field(self) -> FieldKinds {
+        match self {
+            Self::Spin => FieldKinds::SPIN_LOCK,
+            Self::Res | Self::ResIrq => FieldKinds::RES_SPIN_LOCK,
+        }
+    }
+
+    const fn reference(self) -> RefKind {
+        match self {
+            Self::Spin => RefKind::Lock,
+            Self::Res => RefKind::ResLock,
+            Self::ResIrq => RefKind::ResLockIrq,
+        }
+    }
+}
+
+/// A lock, as states tell it from others: the pointer's id, and the map or BTF.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct LockId {
+    id: u32,
+    object: u64,
+}
+
+impl LockId {
+    /// Of what a register points to; `None` if nothing can be locked there.
+    pub(super) fn of(reg: &RegState) -> Option<Self> {
+        let object = match reg.kind {
+            Kind::MapValue { map: MapRef { index, inner }, .. } => {
+                4 + 2 * u64::from(index.0) + u64::from(inner)
+            }
+            Kind::BtfId { btf: BtfRef::Program, .. } => 1,
+            _ => return None,
+        };
+        Some(Self { id: reg.id.0, object })
+    }
+
+    /// Whether a lock of one of these kinds is held (`find_lock_state`).
+    pub(super) fn is_held(self, resources: &Resources, kinds: &[RefKind]) -> bool {
+        resources.refs.iter().any(|reference| {
+            kinds.contains(&reference.kind)
+                && (reference.id, reference.object) == (self.id, self.object)
+        })
+    }
+}
+
+/// All kinds of locks (`REF_TYPE_LOCK_MASK`).
+pub(super) const LOCKS: &[RefKind] = &[RefKind::Lock, RefKind::ResLock, RefKind::ResLockIrq];
+
 impl<O: Observer> Sim<'_, '_, O> {
+    /// The lock that a register points to.
+    fn find_lock(&mut self, reg: Reg, kind: LockKind) -> Step<LockId> {
+        let (state, lock, number) = (self.copy_of(reg)?, kind.name(), reg.number());
+        let Some(variable) = state.value.as_const() else {
+            return self.env.reject(Objects::LockVariable { reg: number, lock });
+        };
+        let spec = match state.kind {
+            Kind::MapValue { map, .. } => Some(self.map_spec(map)?),
+            _ => None,
+        };
+        if let Some(spec) = spec.filter(|spec| !record::has_btf(spec)) {
+            return self.env.reject(Objects::LockWithoutBtf { map: map_name(spec), lock });
+        }
+        let at = match self.reg_record(&state)? {
+            Some(id) => self.record(id)?.offset_of(kind.field()),
+            None => None,
+        };
+        let Some(at) = at else {
+            let (what, name) = match spec {
+                Some(spec) => ("map", map_name(spec)),
+                None => ("local", "kptr".into()),
+            };
+            return self.env.reject(Objects::NoLock { what, name, lock });
+        };
+        let off = variable.cast_signed().wrapping_add(i64::from(state.off));
+        if i64::from(at) != off {
+            return self.env.reject(Objects::NotAtLock { off, lock, at });
+        }
+        match LockId::of(&state) {
+            Some(id) => Ok(id),
+            None => self.env.unsupported("lock", "neither in a map nor allocated"),
+        }
+    }
+
     /// Takes the lock that a register points to.
     pub(crate) fn take_lock(&mut self, reg: Reg, kind: LockKind) -> Step {
-        let _ = (reg, kind);
-        self.env.unsupported("lock", "")
+        let lock = self.find_lock(reg, kind)?;
+        let resources = &mut self.cur.resources;
+        // The kernel's test for two plain locks looks for one that cannot be.
+        let resilient = [RefKind::ResLock, RefKind::ResLockIrq];
+        if kind != LockKind::Spin && lock.is_held(resources, &resilient) {
+            return self.env.reject(Objects::SameLock);
+        }
+        let LockId { id, object } = lock;
+        let reference = Reference { kind: kind.reference(), id, insn: self.insn, object };
+        resources.refs.push(&self.env.budget, reference)?;
+        resources.locks = resources.locks.saturating_add(1);
+        (resources.lock_id, resources.lock_object) = (id, object);
+        Ok(())
     }
 
     /// Gives the lock back that a register points to.
     pub(crate) fn give_lock(&mut self, reg: Reg, kind: LockKind) -> Step {
-        let _ = (reg, kind);
-        self.env.unsupported("lock", "")
+        let found = self.find_lock(reg, kind)?;
+        let (resources, lock) = (&self.cur.resources, kind.name());
+        if resources.locks == 0 {
+            return self.env.reject(Objects::NotLocked { lock });
+        }
+        if !found.is_held(resources, &[kind.reference()]) {
+            return self.env.reject(Objects::OtherLock { lock });
+        }
+        if (found.id, found.object) != (resources.lock_id, resources.lock_object) {
+            return self.env.reject(Objects::LockOrder { lock });
+        }
+        self.release_lock(found, kind.reference());
+        self.invalidate_non_owning()
     }
+
+    /// `release_lock_state`
+    fn release_lock(&mut self, lock: LockId, kind: RefKind) {
+        let resources = &mut self.cur.resources;
+        let mut outer = (0, 0);
+        for (place, reference) in resources.refs.iter().enumerate() {
+            let this = (reference.id, reference.object);
+            if reference.kind == kind && this == (lock.id, lock.object) {
+                resources.refs.remove(place);
+                resources.locks = resources.locks.saturating_sub(1);
+                (resources.lock_id, resources.lock_object) = outer;
+                return;
+            }
+            if LOCKS.contains(&reference.kind) {
+                outer = this;
+            }
+        }
+    }
+
+    /// Refuses calls that may not be made under a lock (`do_check_insn`).
+    pub(crate) fn check_call_under_lock(&mut self, call: CallKind) -> Step {
+        if self.cur.resources.locks == 0 {
+            return Ok(());
+        }
+        let allowed = match call {
+            CallKind::Subprog { .. } => true,
+            CallKind::Helper { id } => id == SPIN_UNLOCK,
+            CallKind::Kfunc { .. } => match self.env.code.aux(self.insn)?.target {
+                Target::Kfunc(index) => {
+                    let kfunc = self.env.kfuncs.at(index as usize)?;
+                    kfunc.offset == 0 && is_allowed_under_lock(kfunc.name)
+                }
+                _ => false,
+            },
+        };
+        if allowed { Ok(()) } else { self.env.reject(Objects::CallUnderLock) }
+    }
+}
+
+/// `BPF_FUNC_spin_unlock`
+const SPIN_UNLOCK: i32 = 94;
+
+/// `kfunc_spin_allowed`
+fn is_allowed_under_lock(name: &str) -> bool {
+    is_tree_kfunc(name)
+        || matches!(
+            name,
+            "bpf_list_push_front_impl"
+                | "bpf_list_push_back_impl"
+                | "bpf_list_pop_front"
+                | "bpf_list_pop_back"
+                | "bpf_list_front"
+                | "bpf_list_back"
+                | "bpf_refcount_acquire_impl"
+                | "bpf_iter_num_new"
+                | "bpf_iter_num_next"
+                | "bpf_iter_num_destroy"
+                | "bpf_res_spin_lock"
+                | "bpf_res_spin_unlock"
+                | "bpf_res_spin_lock_irqsave"
+                | "bpf_res_spin_unlock_irqrestore"
+        )
 }

@@ -14,6 +14,7 @@ mod locks;
 mod record;
 mod refs;
 mod regions;
+mod slots;
 
 pub(crate) use dynptr::{DynptrAt, DynptrUse};
 pub(crate) use graph::GraphKind;

@@ -1,38 +1,45 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Special fields of what a register points to.
 
-use crate::analysis::record::{FieldKinds, Record, RecordId};
+use crate::analysis::record::{self, FieldKinds, Record, RecordId};
 use crate::outcome::{Abort, Step};
 use crate::simulate::sim::Sim;
-use crate::state::{BtfRef, MapRef, RegState};
+use crate::state::{BtfRef, Kind, MapRef, RegState};
 use crate::trace::Observer;
 use veristable_btf::TypeId;
+use veristable_kernel::TypeFlags;
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// The special fields of a map's value (`map->record`), computed at the first question.
     pub(crate) fn map_record(&mut self, map: MapRef) -> Step<Option<RecordId>> {
-        let _ = map;
-        self.env.unsupported("map fields", "")
+        let number = self.env.used_maps.at(map.index.0 as usize)?.request;
+        record::of_map(self.env, number, map.inner)
     }
 
     /// The special fields of a structure that programs allocate (`btf_find_struct_meta`); types
     /// of the kernel have none.
     pub(crate) fn type_record(&mut self, btf: BtfRef, id: TypeId) -> Step<Option<RecordId>> {
-        let _ = (btf, id);
-        self.env.unsupported("type fields", "")
+        match btf {
+            BtfRef::Program => record::of_type(self.env, id),
+            BtfRef::Kernel | BtfRef::Module(_) => Ok(None),
+        }
     }
 
     /// The special fields of what a register points to: a map's value or an allocated object
     /// (`reg_btf_record`).
     pub(crate) fn reg_record(&mut self, reg: &RegState) -> Step<Option<RecordId>> {
-        let _ = reg;
-        self.env.unsupported("type fields", "")
+        match reg.kind {
+            Kind::MapValue { map, .. } if reg.flags.is_empty() => self.map_record(map),
+            Kind::BtfId { btf, id } if reg.flags.contains(TypeFlags::MEM_ALLOC) => {
+                self.type_record(btf, id)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The record itself.
     pub(crate) fn record(&self, id: RecordId) -> Result<&Record, Abort> {
-        let _ = id;
-        Err(Abort::Internal("no such record"))
+        self.env.records.get(id)
     }
 
     /// Whether there is a record with a field of one of these kinds (`btf_record_has_field`).

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! References (`acquire_reference`, `release_reference`, `check_resource_leak`).
 
+use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
 use crate::state::{RefKind, Reference, RegState};
 use crate::trace::Observer;
+use veristable_isa::Reg;
+use veristable_kernel::ProgType;
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// Takes a reference at the current instruction; its id (`acquire_reference`).
@@ -62,10 +65,45 @@ impl<O: Observer> Sim<'_, '_, O> {
         exception: bool,
         locks: bool,
     ) -> Step {
-        let _ = (place, exception, locks);
-        if self.cur.resources.refs.is_empty() {
+        if locks && self.cur.resources.locks > 0 {
+            return self.env.reject(Objects::InsideLock { place });
+        }
+        if self.leaks_reference(exception)? {
+            return self.env.reject(Objects::ReferenceLeak { place });
+        }
+        if !locks {
             return Ok(());
         }
-        self.env.unsupported("reference", "leak")
+        let resources = &self.cur.resources;
+        if resources.irq_id != 0 {
+            return self.env.reject(Objects::InsideIrq { place });
+        }
+        if resources.rcu {
+            return self.env.reject(Objects::InsideRcu { place });
+        }
+        if resources.preempt != 0 {
+            return self.env.reject(Objects::InsidePreempt { place });
+        }
+        Ok(())
+    }
+
+    /// Names the references that are still held (`check_reference_leak`).
+    fn leaks_reference(&mut self, exception: bool) -> Step<bool> {
+        if self.cur.resources.refs.is_empty() || (!exception && self.cur.depth != 0) {
+            return Ok(false);
+        }
+        // A struct_ops program may return a reference; its type is tested later.
+        let may_return = self.env.prog.rules == ProgType::STRUCT_OPS && !exception;
+        let returned = if may_return { self.reg(Reg::R0)?.ref_id } else { 0 };
+        let mut leaks = false;
+        for place in 0..self.cur.resources.refs.len() {
+            let Reference { kind, id, insn, .. } = *self.cur.resources.refs.at(place)?;
+            if kind != RefKind::Ptr || (may_return && id == returned) {
+                continue;
+            }
+            self.env.say(Objects::Unreleased { id, insn })?;
+            leaks = true;
+        }
+        Ok(leaks)
     }
 }

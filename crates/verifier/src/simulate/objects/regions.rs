@@ -2,11 +2,19 @@
 //! Regions where a program may do less: RCU read sections, disabled preemption, disabled
 //! interrupts with their flags in stack slots.
 
+use super::dynptr::argument;
+use super::slots::Slots;
+use crate::env::Target;
+use crate::mem::Text;
+use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::FrameFlags;
+use crate::state::{Callsite, FrameFlags, Kind, RefKind, Reference, RegState, SlotType};
 use crate::trace::Observer;
 use veristable_isa::Reg;
+use veristable_kernel::TypeFlags;
+
+const OBJECT: &str = "irq_flag";
 
 /// What a kfunc does to the regions (`bpf_rcu_read_lock` and its kin).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,10 +56,12 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// (`in_rbtree_lock_required_cb`).
     pub(crate) fn in_tree_callback(&self) -> Step<bool> {
         let frame = self.store.frame(self.cur.current()?)?;
+        let Callsite::Insn(call) = frame.callsite else { return Ok(false) };
         if self.cur.depth == 0 || !frame.flags.contains(FrameFlags::IN_CALLBACK) {
             return Ok(false);
         }
-        self.env.unsupported("callback", "of a tree")
+        let Target::Kfunc(index) = self.env.code.aux(call)?.target else { return Ok(false) };
+        Ok(is_tree_kfunc(self.env.kfuncs.at(index as usize)?.name))
     }
 
     /// What a kfunc of this name does to the regions, and whether it may be called in those that
@@ -63,20 +73,204 @@ impl<O: Observer> Sim<'_, '_, O> {
         sleepable: bool,
         protected: bool,
     ) -> Step {
-        let _ = (func, region, sleepable, protected);
-        self.env.unsupported("region", "")
+        self.change_rcu(func, region, sleepable)?;
+        self.change_preempt(func, region, sleepable)?;
+        let func = || Text::new(func);
+        if self.cur.resources.irq_id != 0 && sleepable {
+            return self.env.reject(Objects::KfuncInIrq { func: func() });
+        }
+        if protected && !self.in_rcu() {
+            return self.env.reject(Objects::NeedsRcu { func: func() });
+        }
+        Ok(())
+    }
+
+    fn change_rcu(&mut self, func: &str, region: Region, sleepable: bool) -> Step {
+        let func = || Text::new(func);
+        let unlocks = region == Region::RcuUnlock;
+        if !self.cur.resources.rcu {
+            match region {
+                Region::RcuLock => self.cur.resources.rcu = true,
+                Region::RcuUnlock => {
+                    return self.env.reject(Objects::UnmatchedRcu { func: func() });
+                }
+                _ => {}
+            }
+            return Ok(());
+        }
+        if (unlocks || region == Region::RcuLock) && self.in_tree_callback()? {
+            return self.env.reject(Objects::RcuInTreeCallback);
+        }
+        match region {
+            Region::RcuLock => self.env.reject(Objects::NestedRcu { func: func() }),
+            Region::RcuUnlock => {
+                self.end_rcu()?;
+                self.cur.resources.rcu = false;
+                Ok(())
+            }
+            _ if sleepable => self.env.reject(Objects::KfuncInRcu { func: func() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What RCU protected may be gone.
+    fn end_rcu(&mut self) -> Step {
+        let protected = |reg: &RegState| reg.flags.contains(TypeFlags::MEM_RCU);
+        let expose = |reg: &mut RegState| {
+            reg.flags.remove(TypeFlags::MEM_RCU | TypeFlags::PTR_MAYBE_NULL);
+            reg.flags.insert(TypeFlags::PTR_UNTRUSTED);
+        };
+        self.update_regs(protected, expose)?;
+        for frame in 0..=self.cur.depth {
+            let count = self.store.slots(self.cur.frame(frame)?)?.len();
+            for number in 0..count {
+                let slot = self.slot(frame, number)?;
+                if slot.main_type() == SlotType::Iter && protected(&slot.reg) {
+                    expose(&mut self.slot_mut(frame, number)?.reg);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn change_preempt(&mut self, func: &str, region: Region, sleepable: bool) -> Step {
+        let (disabled, func) = (&mut self.cur.resources.preempt, || Text::new(func));
+        match region {
+            Region::PreemptDisable => *disabled = disabled.saturating_add(1),
+            Region::PreemptEnable if *disabled == 0 => {
+                return self.env.reject(Objects::UnmatchedPreempt { func: func() });
+            }
+            Region::PreemptEnable => *disabled -= 1,
+            _ if *disabled > 0 && sleepable => {
+                return self.env.reject(Objects::KfuncInPreempt { func: func() });
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Whether a helper may be called in the regions that the program is in
     /// (`check_helper_call`). `name` has no `bpf_`.
     pub(crate) fn check_helper_regions(&mut self, name: &str, id: u32, might_sleep: bool) -> Step {
-        let _ = (name, id, might_sleep);
-        self.env.unsupported("region", "")
+        if !might_sleep {
+            return Ok(());
+        }
+        let resources = &self.cur.resources;
+        let (rcu, preempt, irq) = (resources.rcu, resources.preempt != 0, resources.irq_id != 0);
+        let name = || Text::new(name);
+        if rcu {
+            return self.env.reject(Objects::HelperInRcu { name: name(), id });
+        }
+        if preempt {
+            return self.env.reject(Objects::HelperInPreempt { name: name(), id });
+        }
+        if irq {
+            return self.env.reject(Objects::HelperInIrq { name: name(), id });
+        }
+        Ok(())
     }
 
     /// A stack slot for interrupt flags, as an argument (`process_irq_flag`).
     pub(crate) fn check_irq_flag(&mut self, reg: Reg, usage: IrqUse) -> Step {
-        let _ = (reg, usage);
-        self.env.unsupported("interrupt flag", "")
+        let (state, arg) = (self.copy_of(reg)?, argument(reg));
+        let slots = self.object_slots(&state, OBJECT, 1)?;
+        if usage.saves {
+            let free = match slots {
+                Slots::At(number) => {
+                    let types = self.slot(state.frame, number)?.types;
+                    !types.contains(&SlotType::IrqFlag)
+                }
+                Slots::Beyond => true,
+                Slots::Refused => false,
+            };
+            if !free {
+                return self.env.reject(Objects::IrqInitialized { arg });
+            }
+            self.write_object(reg, 1)?;
+            return self.save_irq(&state, usage.by_lock);
+        }
+        let found = match slots {
+            Slots::At(number) => {
+                let slot = self.slot(state.frame, number)?;
+                let whole = slot.types.iter().all(|ty| *ty == SlotType::IrqFlag);
+                (whole && slot.reg.ref_id != 0).then_some((number, slot.reg))
+            }
+            Slots::Beyond | Slots::Refused => None,
+        };
+        let Some((number, saved)) = found else {
+            return self.env.reject(Objects::IrqUninitialized { arg });
+        };
+        self.mark_object_read(state.frame, number, 1)?;
+        self.restore_irq(state.frame, number, &saved, usage.by_lock)
     }
+
+    /// `mark_stack_slot_irq_flag`
+    fn save_irq(&mut self, reg: &RegState, by_lock: bool) -> Step {
+        let (frame, number) = (reg.frame, self.present_slots(reg, OBJECT, 1)?);
+        let id = self.new_id();
+        let reference = Reference { kind: RefKind::Irq, id, insn: self.insn, object: 0 };
+        self.cur.resources.refs.push(&self.env.budget, reference)?;
+        self.cur.resources.irq_id = id;
+        self.mark_stack_write(frame, 1 << (number & 63));
+        let slot = self.slot_mut(frame, number)?;
+        slot.types = [SlotType::IrqFlag; 8];
+        slot.reg.set_number(0);
+        slot.reg.kind = Kind::IrqFlag { by_lock };
+        slot.reg.ref_id = id;
+        self.touch_slot(number);
+        Ok(())
+    }
+
+    /// `unmark_stack_slot_irq_flag`
+    fn restore_irq(&mut self, frame: u8, number: usize, saved: &RegState, by_lock: bool) -> Step {
+        let name = |by_lock| if by_lock { "lock" } else { "native" };
+        if let Kind::IrqFlag { by_lock: was } = saved.kind
+            && was != by_lock
+        {
+            let (saved, restored) = (name(was), name(by_lock));
+            return self.env.reject(Objects::IrqOtherKind { saved, restored });
+        }
+        self.release_irq(saved.ref_id)?;
+        self.clear_slot(frame, number)?;
+        self.mark_stack_write(frame, 1 << (number & 63));
+        self.touch_slot(number);
+        Ok(())
+    }
+
+    /// `release_irq_state`: only the innermost may be restored.
+    fn release_irq(&mut self, id: u32) -> Step {
+        let resources = &mut self.cur.resources;
+        let innermost = resources.irq_id;
+        if id != innermost {
+            let is = |reference: &&Reference| reference.id == innermost;
+            let insn = resources.refs.iter().find(is).map_or(0, |reference| reference.insn);
+            return self.env.reject(Objects::IrqOrder { id: innermost, insn });
+        }
+        let mut outer = 0;
+        for (place, reference) in resources.refs.iter().enumerate() {
+            if reference.kind != RefKind::Irq {
+                continue;
+            }
+            if reference.id == id {
+                resources.refs.remove(place);
+                resources.irq_id = outer;
+                break;
+            }
+            outer = reference.id;
+        }
+        Ok(())
+    }
+}
+
+/// Kfuncs of trees (`is_bpf_rbtree_api_kfunc`), all of which need the tree's lock.
+pub(super) fn is_tree_kfunc(name: &str) -> bool {
+    matches!(
+        name,
+        "bpf_rbtree_add_impl"
+            | "bpf_rbtree_remove"
+            | "bpf_rbtree_first"
+            | "bpf_rbtree_root"
+            | "bpf_rbtree_left"
+            | "bpf_rbtree_right"
+    )
 }
