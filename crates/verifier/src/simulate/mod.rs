@@ -62,6 +62,9 @@ pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
         previous: -1,
         last: -1,
         id_gen: 0,
+        walks: btf::loaded::WalkCache::default(),
+        arguments: List::new(),
+        ref_arguments: List::new(),
         jumps: 0,
         touched: Touched::default(),
         in_history: false,
@@ -82,6 +85,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         let id = self.store.add(&self.env.budget, frame)?;
         self.cur = State::new(id, start, self.env.prog.sleepable);
         self.insn = start;
+        if subprog == SubprogId::MAIN {
+            self.acquire_arguments()?;
+        }
         self.forget_instance();
         self.run_paths()?;
         let last = core::mem::replace(&mut self.cur, State::placeholder());

@@ -8,6 +8,8 @@ use crate::mem::{Budget, List, Text};
 use crate::messages::{Path, Registers};
 use crate::outcome::{Abort, Step};
 use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
+use crate::simulate::btf::ctx::{Argument, RefArgument};
+use crate::simulate::btf::loaded::WalkCache;
 use crate::simulate::memory::{CtxMemo, MapTable};
 use crate::state::{FrameMarks, RegState, Slot, State, Store};
 use crate::trace::{Event, Level, Mark, Observer};
@@ -83,6 +85,12 @@ pub(crate) struct Sim<'s, 'a, O: Observer> {
     pub(crate) last: i32,
     /// The last id given.
     pub(crate) id_gen: u32,
+    /// What loads from kernel objects found.
+    pub(crate) walks: WalkCache,
+    /// Arguments of the function that is attached to, as loads found them.
+    pub(crate) arguments: List<Argument>,
+    /// Those of them that must be given back.
+    pub(crate) ref_arguments: List<RefArgument>,
     /// Jumps simulated.
     pub(crate) jumps: u32,
     /// What was touched since it was printed.

@@ -1,17 +1,475 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Contexts that are the arguments of a kernel function (`btf_ctx_access` of `kernel/bpf/btf.c`).
 
-use crate::outcome::Step;
+use super::walk::name_or_anonymous;
+use crate::errno::Errno;
+use crate::mem::Text;
+use crate::messages::BtfAccess;
+use crate::outcome::{Step, Stop};
 use crate::simulate::memory::CtxLoad;
 use crate::simulate::sim::Sim;
+use crate::state::{BtfRef, Kind as Holds, RefKind};
 use crate::trace::Observer;
-use veristable_kernel::CtxAccess;
+use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
+use veristable_kernel::{
+    AttachType, CtxAccess, CtxAnswer, Direction, ProgContext, ProgType, RegBase, TypeFlags,
+    TypedArg,
+};
 
-impl<O: Observer> Sim<'_, '_, O> {
+/// Arguments that a tracing program sees at most (`MAX_BPF_FUNC_ARGS`).
+const MAX_ARGS: i32 = 12;
+
+/// The name of the structure for queueing disciplines.
+const QDISC: &str = "Qdisc_ops";
+
+/// A number.
+const SCALAR: CtxLoad =
+    CtxLoad { kind: Holds::Scalar, flags: TypeFlags::empty(), ref_id: 0, range: None };
+
+/// A pointer to a structure of the kernel.
+const fn pointer_to(id: TypeId, flags: TypeFlags) -> CtxLoad {
+    CtxLoad { kind: Holds::BtfId { btf: BtfRef::Kernel, id }, flags, ref_id: 0, range: None }
+}
+
+/// An access to an argument that was resolved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Argument {
+    access: CtxAccess,
+    load: CtxLoad,
+    note: Option<Note>,
+}
+
+/// What the kernel says each time that an argument is loaded.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    /// Which argument, from 0.
+    arg: u32,
+    /// The structure that it points to.
+    id: TypeId,
+    /// The tracepoint may pass an error number.
+    error_pointer: bool,
+}
+
+/// An argument that must be given back, as its name in the stub function says (`__ref`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefArgument {
+    /// Offset in the context.
+    off: u32,
+    /// The reference that was taken when the program began.
+    ref_id: u32,
+}
+
+/// The function whose arguments and result the context is.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    btf: &'a Btf<'a>,
+    name: &'a str,
+    proto: FuncProto<'a>,
+    /// Parameters that the program does not see: `__data` of tracepoints.
+    hidden: u32,
+}
+
+/// What an access finds in the prototype.
+enum Place<'a> {
+    /// A number, however wide.
+    Scalar {
+        /// It is what the function returned.
+        is_result: bool,
+    },
+    /// A pointer, loaded whole.
+    Pointer {
+        /// Which argument, from 0; one more than the last is what the function returned.
+        arg: u32,
+        /// The pointer's type.
+        ty: Type<'a>,
+    },
+    /// The kernel refuses and has said why.
+    Refused,
+}
+
+impl<'a, O: Observer> Sim<'_, 'a, O> {
     /// What an access to the context yields, by the prototype of what the program attaches to;
-    /// `None` if it is refused, which the caller says. Asked once for an instruction.
+    /// `None` if it is refused, which the caller says. The kernel comments on most loads of
+    /// pointers, each time.
     pub(crate) fn access_ctx_by_btf(&mut self, access: CtxAccess) -> Step<Option<CtxLoad>> {
-        let _ = access;
-        self.env.unsupported("context access", "by BTF")
+        let known = self.arguments.iter().find(|known| known.access == access).copied();
+        let argument = match known {
+            Some(argument) => argument,
+            None => match self.resolve_argument(access)? {
+                Some((load, note)) => {
+                    let argument = Argument { access, load, note };
+                    self.arguments.push(&self.env.budget, argument)?;
+                    argument
+                }
+                None => return Ok(None),
+            },
+        };
+        if let Some(note) = argument.note {
+            self.say_argument(note)?;
+        }
+        let ref_id = argument.load.ref_id;
+        let held = &self.cur.resources.refs;
+        if ref_id != 0 && !held.iter().any(|held| held.kind == RefKind::Ptr && held.id == ref_id) {
+            self.env.say(BtfAccess::Released { off: access.offset })?;
+            self.env.source_line(self.insn, &"; ");
+            return Err(Stop::Rejected(Errno::EACCES));
+        }
+        Ok(Some(argument.load))
+    }
+
+    fn say_argument(&mut self, note: Note) -> Step {
+        let Note { arg, id, error_pointer } = note;
+        let btf = self.btf(BtfRef::Kernel)?;
+        let func = self.target_name();
+        let ty = btf.type_by_id(id);
+        let (kind, name) = ty.map_or(("UNKNOWN", ""), |ty| (ty.kind().name(), ty.name()));
+        let name = name_or_anonymous(name);
+        self.env.say(BtfAccess::Argument { func, arg, id: id.0, kind, name })?;
+        if error_pointer {
+            self.env.say(BtfAccess::ErrorPointer { arg })?;
+        }
+        Ok(())
+    }
+
+    fn target_name(&self) -> Text {
+        Text::new(self.env.prog.attach_func_name.unwrap_or(""))
+    }
+
+    /// The name of the structure and of the member that a struct_ops program implements.
+    fn struct_ops_names(&self) -> Option<(&'a str, &'a str)> {
+        let prog = &self.env.prog;
+        let structure = prog.attach_btf?.type_by_id(prog.attach_btf_id).ok()?;
+        Some((structure.name(), prog.attach_func_name?))
+    }
+
+    fn resolve_argument(&mut self, access: CtxAccess) -> Step<Option<(CtxLoad, Option<Note>)>> {
+        let CtxAccess { offset: off, size, direction, .. } = access;
+        let prog_type = self.env.prog.prog_type;
+        let Some(target) = self.context_target() else {
+            return self.env.unsupported("context access", "without a prototype");
+        };
+        if let Some(load) = self.queued_packets(&target, access)? {
+            return Ok(Some((load, None)));
+        }
+        // Programs for LSM hooks are asked nothing else than the prototype.
+        if prog_type != ProgType::LSM
+            && (!(0..8 * MAX_ARGS).contains(&off)
+                || direction == Direction::Write
+                || !off.cast_unsigned().is_multiple_of(size))
+        {
+            return Ok(None);
+        }
+        let (arg, ty) = match self.place_of(&target, off, size)? {
+            Place::Refused => return Ok(None),
+            Place::Scalar { is_result } => {
+                let range = if is_result { self.traced_return_range()? } else { None };
+                return Ok(Some((CtxLoad { range, ..SCALAR }, None)));
+            }
+            Place::Pointer { arg, ty } => (arg, ty),
+        };
+        let special = self.special_argument(off.cast_unsigned())?;
+        if let Some(load) = special.filter(|load| load.kind == Holds::Buf) {
+            return Ok(Some((load, None)));
+        }
+        let pointee = ty.target().and_then(|id| target.btf.skip_modifiers(id).ok());
+        if pointee.is_none_or(|ty| matches!(ty.kind(), Kind::Void | Kind::Int)) {
+            return Ok(Some((SCALAR, None)));
+        }
+        if let Some(load) = special {
+            return Ok(Some((load, None)));
+        }
+        self.object_argument(&target, arg, &ty)
+    }
+
+    /// What the program attaches to.
+    fn context_target(&self) -> Option<Target<'a>> {
+        let prog = &self.env.prog;
+        let btf = prog.attach_btf?;
+        let proto = btf.type_by_id(prog.attach_func_proto?).ok()?.as_func_proto()?;
+        let name = prog.attach_func_name?;
+        let hidden = u32::from(prog.attach_type == AttachType::TRACE_RAW_TP);
+        Some(Target { btf, name, proto, hidden })
+    }
+
+    /// `bpf_qdisc_is_valid_access` (`net/sched/bpf_qdisc.c`): the list of packets to free has a
+    /// type of its own.
+    fn queued_packets(&self, target: &Target<'a>, access: CtxAccess) -> Step<Option<CtxLoad>> {
+        if self.env.prog.prog_type != ProgType::STRUCT_OPS
+            || self.struct_ops_names() != Some((QDISC, "enqueue"))
+            || access.direction != Direction::Read
+            || target.index(access.offset.cast_unsigned()) != 2
+        {
+            return Ok(None);
+        }
+        match target.btf.find_by_name("bpf_sk_buff_ptr", Kind::Struct) {
+            Some(id) => Ok(Some(pointer_to(id, TypeFlags::PTR_TRUSTED))),
+            None => self.env.unsupported("struct_ops context", QDISC),
+        }
+    }
+
+    /// Finds the argument, or the result, that an access reads.
+    fn place_of(&mut self, target: &Target<'a>, off: i32, size: u32) -> Step<Place<'a>> {
+        let func = || Text::new(target.name);
+        if off % 8 != 0 {
+            self.env.say(BtfAccess::ArgumentOffset { func: func(), off })?;
+            return Ok(Place::Refused);
+        }
+        let arg = target.index(off.cast_unsigned());
+        let count = target.visible();
+        let mut is_result = false;
+        let id = if arg < count {
+            let param = target.proto.params.get((arg + target.hidden) as usize);
+            param.map_or(TypeId::VOID, |param| param.type_id)
+        } else {
+            let attach = self.env.prog.attach_type;
+            let has_result = matches!(
+                attach,
+                AttachType::LSM_MAC
+                    | AttachType::LSM_CGROUP
+                    | AttachType::TRACE_FEXIT
+                    | AttachType::MODIFY_RETURN
+            );
+            if arg > count || !has_result {
+                self.env
+                    .say(BtfAccess::NoArgument { func: func(), number: arg.wrapping_add(1) })?;
+                return Ok(Place::Refused);
+            }
+            is_result = attach == AttachType::LSM_MAC;
+            target.proto.returns
+        };
+        let Ok(ty) = target.btf.skip_modifiers(id) else {
+            return self.env.unsupported("BTF", "that cannot be walked");
+        };
+        let kind = ty.kind().name();
+        let is_small_int = ty.as_int().is_some_and(|int| int.size <= 8);
+        if arg == count && self.env.prog.attach_type == AttachType::MODIFY_RETURN && !is_small_int {
+            self.env.say(BtfAccess::ModifiedReturn { kind })?;
+            return Ok(Place::Refused);
+        }
+        if is_small_int || ty.kind().is_enum() || ty.kind().is_composite() {
+            return Ok(Place::Scalar { is_result });
+        }
+        if ty.kind() != Kind::Ptr {
+            let name = name_or_anonymous(ty.name());
+            self.env.say(BtfAccess::NotPointer { func: func(), arg, name, kind })?;
+            return Ok(Place::Refused);
+        }
+        if size != 8 {
+            self.env.say(BtfAccess::ArgumentSize { func: func(), size })?;
+            return Ok(Place::Refused);
+        }
+        Ok(Place::Pointer { arg, ty })
+    }
+
+    /// What the kernel fixes for single arguments of iterators and struct_ops members
+    /// (`ctx_arg_info`): those that may be null, and those that must be given back.
+    fn special_argument(&mut self, off: u32) -> Step<Option<CtxLoad>> {
+        let nullable = |arg: &TypedArg<'_>| {
+            arg.offset == off && arg.ty.flags.contains(TypeFlags::PTR_MAYBE_NULL)
+        };
+        if self.env.prog.prog_type == ProgType::STRUCT_OPS {
+            let Some((structure, member)) = self.struct_ops_names() else { return Ok(None) };
+            self.check_struct_ops(structure)?;
+            let facts = self.env.kernel.struct_ops_member(structure, member)?;
+            if let Some(arg) = facts.and_then(|facts| facts.args().find(nullable)) {
+                return self.fixed_argument(arg).map(Some);
+            }
+            let Some(held) = self.ref_arguments.iter().find(|held| held.off == off) else {
+                return Ok(None);
+            };
+            let ref_id = held.ref_id;
+            let arg = facts.and_then(|facts| facts.args().find(|arg| arg.offset == off));
+            return match arg {
+                Some(arg) => Ok(Some(CtxLoad { ref_id, ..self.fixed_argument(arg)? })),
+                None => self.env.unsupported("struct_ops context", structure),
+            };
+        }
+        if self.env.prog.attach_type != AttachType::TRACE_ITER {
+            return Ok(None);
+        }
+        let program = ProgContext { prog_type: self.env.prog.rules, ..self.env.context() };
+        let access = CtxAccess {
+            offset: off.cast_signed(),
+            size: 8,
+            direction: Direction::Read,
+            sign_extend: false,
+        };
+        match self.env.kernel.context(access, &program)? {
+            CtxAnswer::Allowed(field) => {
+                let arg = TypedArg { offset: off, ty: field.ty, btf: field.btf };
+                if nullable(&arg) { self.fixed_argument(arg).map(Some) } else { Ok(None) }
+            }
+            CtxAnswer::Refused => Ok(None),
+            CtxAnswer::ByBtf => self.env.unsupported("iterator context", ""),
+        }
+    }
+
+    fn fixed_argument(&self, arg: TypedArg<'_>) -> Step<CtxLoad> {
+        let kind = match (arg.ty.base, arg.btf) {
+            (RegBase::Buf, _) => Holds::Buf,
+            (RegBase::BtfId, Some(ty)) => {
+                let btf = self.btf(BtfRef::Kernel)?;
+                let id = ty.id.map(TypeId).or_else(|| btf.find_by_name(ty.name, ty.kind.into()));
+                let Some(id) = id else { return self.env.unsupported("context field", ty.name) };
+                Holds::BtfId { btf: BtfRef::Kernel, id }
+            }
+            (other, _) => return self.env.unsupported("context field", other.kernel_name()),
+        };
+        Ok(CtxLoad { kind, flags: arg.ty.flags, ref_id: 0, range: None })
+    }
+
+    /// Structures whose rules for their contexts are known.
+    fn check_struct_ops(&self, structure: &str) -> Step {
+        match structure {
+            "tcp_congestion_ops" | "sched_ext_ops" | "bpf_dummy_ops" | "hid_bpf_ops" | QDISC => {
+                Ok(())
+            }
+            other => self.env.unsupported("struct_ops context", other),
+        }
+    }
+
+    /// A pointer to a structure, which no table fixes.
+    fn object_argument(
+        &mut self,
+        target: &Target<'a>,
+        arg: u32,
+        pointer: &Type<'a>,
+    ) -> Step<Option<(CtxLoad, Option<Note>)>> {
+        let mut flags = TypeFlags::empty();
+        flags.set(TypeFlags::PTR_TRUSTED, self.arguments_are_trusted()?);
+        let param = target.proto.params.get((arg + target.hidden) as usize);
+        let nullable = param.is_some_and(|param| {
+            param.name().strip_suffix("__nullable").is_some_and(|name| !name.is_empty())
+        });
+        flags.set(TypeFlags::PTR_MAYBE_NULL, nullable);
+        let mut error_pointer = false;
+        if target.hidden != 0 {
+            let facts = self.env.kernel.tracepoint(target.name)?;
+            let known = facts.map_or(0, |facts| facts.null_args);
+            let bits = known.checked_shr(arg.saturating_mul(4)).unwrap_or(0);
+            flags.set(TypeFlags::PTR_MAYBE_NULL, nullable || bits & 1 != 0);
+            error_pointer = bits & 2 != 0;
+        }
+        let direct = pointer.target().and_then(|id| target.btf.type_by_id(id).ok());
+        let tag = direct.filter(|ty| ty.kind() == Kind::TypeTag && !ty.kind_flag());
+        match tag.map(|tag| tag.name()) {
+            Some("user") => flags.insert(TypeFlags::MEM_USER),
+            Some("percpu") => flags.insert(TypeFlags::MEM_PERCPU),
+            _ => {}
+        }
+        let object = direct.and_then(|ty| target.btf.skip_modifiers(ty.id()).ok());
+        let Some(object) = object else {
+            return self.env.unsupported("BTF", "that cannot be walked");
+        };
+        if !object.kind().is_composite() {
+            let (func, kind) = (Text::new(target.name), object.kind().name());
+            self.env.say(BtfAccess::NotStructPointer { func, arg, kind })?;
+            return Ok(None);
+        }
+        let note = Note { arg, id: object.id(), error_pointer };
+        if error_pointer {
+            return Ok(Some((SCALAR, Some(note))));
+        }
+        let id = self.promoted(target, object.id(), flags)?;
+        Ok(Some((pointer_to(id, flags), Some(note))))
+    }
+
+    /// `prog_args_trusted`
+    fn arguments_are_trusted(&self) -> Step<bool> {
+        let prog = &self.env.prog;
+        Ok(match prog.prog_type {
+            ProgType::TRACING => {
+                matches!(prog.attach_type, AttachType::TRACE_RAW_TP | AttachType::TRACE_ITER)
+            }
+            ProgType::LSM => {
+                let hook = prog.attach_func_name.and_then(|name| name.strip_prefix("bpf_lsm_"));
+                let facts = hook.map(|hook| self.env.kernel.lsm_hook(hook)).transpose()?.flatten();
+                let Some(facts) = facts else { return self.env.unsupported("LSM hook", "") };
+                !facts.untrusted_args
+            }
+            ProgType::STRUCT_OPS => true,
+            _ => false,
+        })
+    }
+
+    /// `bpf_tcp_ca_is_valid_access` (`net/ipv4/bpf_tcp_ca.c`): sockets are TCP sockets.
+    fn promoted(&self, target: &Target<'a>, id: TypeId, flags: TypeFlags) -> Step<TypeId> {
+        let is_congestion = self.env.prog.prog_type == ProgType::STRUCT_OPS
+            && self.struct_ops_names().is_some_and(|(name, _)| name == "tcp_congestion_ops");
+        if !is_congestion
+            || super::trust::has_unsafe_modifiers(flags)
+            || target.btf.find_by_name("sock", Kind::Struct) != Some(id)
+        {
+            return Ok(id);
+        }
+        match target.btf.find_by_name("tcp_sock", Kind::Struct) {
+            Some(id) => Ok(id),
+            None => self.env.unsupported("struct_ops context", "tcp_congestion_ops"),
+        }
+    }
+
+    /// Takes the references that a struct_ops program gets with its arguments.
+    pub(crate) fn acquire_arguments(&mut self) -> Step {
+        if self.env.prog.prog_type != ProgType::STRUCT_OPS {
+            return Ok(());
+        }
+        let Some(target) = self.context_target() else { return Ok(()) };
+        let Some((structure, member)) = self.struct_ops_names() else { return Ok(()) };
+        let stub = Text::format(format_args!("{structure}__{member}"));
+        let stub = target.btf.find_by_name(stub.as_str(), Kind::Func);
+        let proto = stub.and_then(|id| target.btf.type_by_id(id).ok()?.as_func());
+        let proto = proto.and_then(|func| target.btf.type_by_id(func.proto).ok()?.as_func_proto());
+        let Some(proto) = proto else { return Ok(()) };
+        for (index, param) in proto.params.enumerate() {
+            if param.name().strip_suffix("__ref").is_none_or(str::is_empty) {
+                continue;
+            }
+            let Some(off) = target.offset(index) else {
+                return self.env.unsupported("struct_ops context", structure);
+            };
+            let ref_id = self.acquire_reference()?;
+            self.ref_arguments.push(&self.env.budget, RefArgument { off, ref_id })?;
+        }
+        Ok(())
+    }
+}
+
+impl Target<'_> {
+    /// How many arguments the program sees.
+    fn visible(&self) -> u32 {
+        let count = u32::try_from(self.proto.params.len()).unwrap_or(u32::MAX);
+        count.saturating_sub(self.hidden)
+    }
+
+    /// The argument that an offset is in, by the whole prototype; one more than the last for the
+    /// result, two more beyond (`btf_ctx_arg_idx`).
+    fn index(&self, off: u32) -> u32 {
+        let types = self.proto.params.map(|param| param.type_id);
+        let types = types.chain(core::iter::once(self.proto.returns));
+        let (mut end, mut index) = (0u32, 0u32);
+        for id in types {
+            end = end.saturating_add(self.slot_bytes(id));
+            if off < end {
+                return index;
+            }
+            index = index.saturating_add(1);
+        }
+        index
+    }
+
+    /// Where an argument begins (`btf_ctx_arg_offset`).
+    fn offset(&self, index: usize) -> Option<u32> {
+        let params = self.proto.params.take(index);
+        params.map(|param| self.slot_bytes(param.type_id)).try_fold(0u32, u32::checked_add)
+    }
+
+    /// What a value takes in the context, in bytes.
+    fn slot_bytes(&self, id: TypeId) -> u32 {
+        let Ok(ty) = self.btf.skip_modifiers(id) else { return 0 };
+        if ty.kind() == Kind::Ptr {
+            8
+        } else {
+            ty.size_or_type().checked_next_multiple_of(8).unwrap_or(u32::MAX)
+        }
     }
 }

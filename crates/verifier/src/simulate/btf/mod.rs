@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Types of the kernel and of the program as the simulation asks about them.
 
-mod ctx;
+pub(crate) mod ctx;
 pub(crate) mod ids;
+pub(crate) mod loaded;
 pub(crate) mod trust;
 mod walk;
+mod write;
 
 use super::sim::Sim;
 use crate::analysis::maps::UsedBtf;
 use crate::outcome::Step;
 use crate::state::BtfRef;
 use crate::trace::Observer;
-use veristable_btf::Btf;
+use veristable_btf::{Btf, TypeId};
 
 impl<'a, O: Observer> Sim<'_, 'a, O> {
     /// The BTF that a register's type counts in.
@@ -30,5 +32,10 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             Some(btf) => Ok(btf),
             None => self.env.unsupported("BTF", detail),
         }
+    }
+
+    /// The name of a type; empty if it has none (`btf_name_by_offset`).
+    pub(crate) fn type_name(&self, which: BtfRef, id: TypeId) -> Step<&'a str> {
+        Ok(self.btf(which)?.type_by_id(id).map_or("", |ty| ty.name()))
     }
 }

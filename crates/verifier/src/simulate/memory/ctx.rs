@@ -68,6 +68,9 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// What an access yields; `None` if it is refused.
     fn resolve_ctx(&mut self, access: CtxAccess) -> Step<Option<CtxLoad>> {
+        if matches!(self.env.prog.rules, ProgType::TRACING | ProgType::LSM | ProgType::STRUCT_OPS) {
+            return self.access_ctx_by_btf(access);
+        }
         if let Some(memo) = self.memo()?.ctx
             && memo.access == access
         {

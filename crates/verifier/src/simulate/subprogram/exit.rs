@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The end of a function and of the program (`process_bpf_exit_full`, `check_return_code`).
 
-use crate::env::{InsnFlags, SubprogId};
-use crate::log::state::TypeName;
+use crate::env::InsnFlags;
 use crate::mem::Text;
 use crate::messages::{Functions, Path};
 use crate::outcome::{Abort, Step};
@@ -12,7 +11,6 @@ use crate::state::{Callsite, FrameFlags, Kind, RegState};
 use crate::trace::{Level, Observer};
 use core::fmt::Write;
 use veristable_isa::Reg;
-use veristable_kernel::{ProgType, ReturnRange};
 
 /// What the log says of something held where the program ends.
 const MAIN_EXIT: &str = "BPF_EXIT instruction in main prog";
@@ -24,7 +22,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if self.cur.depth > 0 {
             return self.return_to_caller();
         }
-        self.check_return_value()?;
+        self.check_return_code(Reg::R0)?;
         Ok(Next::EndOfPath)
     }
 
@@ -89,58 +87,10 @@ impl<O: Observer> Sim<'_, '_, O> {
         let (place, has) = ("At callback return", range_text(result));
         self.env.reject(Path::OutOfRange { place, reg: "R0", has, min, max })
     }
-
-    /// What R0 may be at the end.
-    fn check_return_value(&mut self) -> Step {
-        const PLACE: &str = "At program exit";
-        let frame = self.store.frame(self.cur.frame(0)?)?;
-        let is_subprogram = frame.subprog != SubprogId::MAIN;
-        if !frame.flags.is_empty() {
-            return self.env.unsupported("callback", "return value");
-        }
-        let rules = self.env.prog.rules;
-        if !is_subprogram && matches!(rules, ProgType::LSM | ProgType::STRUCT_OPS) {
-            return self.env.unsupported("return value", rules.name().unwrap_or(""));
-        }
-        self.read(Reg::R0, true)?;
-        let reg = Reg::R0.number();
-        if self.is_secret(Reg::R0)? {
-            return self.env.reject(Path::LeaksReturnValue { reg });
-        }
-        let result = self.copy_of(Reg::R0)?;
-        let ty = TypeName::of(&result);
-        if is_subprogram {
-            if !result.is_scalar() {
-                return self.env.reject(Path::SubprogramReturns { reg, ty: ty.text() });
-            }
-            return Ok(());
-        }
-        let ReturnRange::Within(min, max) = self.return_range()? else { return Ok(()) };
-        if !result.is_scalar() {
-            return self.env.reject(Path::NotKnown { place: PLACE, reg, ty: ty.text() });
-        }
-        self.mark_precise(Reg::R0)?;
-        let range = result.value.s64;
-        if i64::from(min) <= range.min && range.max <= i64::from(max) {
-            return Ok(());
-        }
-        let has = range_text(&result);
-        self.env.reject(Path::OutOfRange { place: PLACE, reg: "R0", has, min, max })
-    }
-
-    fn return_range(&mut self) -> Step<ReturnRange> {
-        // The attach type that counts is the one after the load gate's corrections.
-        let context = veristable_kernel::ProgContext {
-            expected_attach_type: self.env.prog.attach_type,
-            prog_type: self.env.prog.rules,
-            ..self.env.request.context()
-        };
-        Ok(self.env.kernel.return_range(&context)?)
-    }
 }
 
 /// What `verbose_invalid_scalar` says of the range.
-fn range_text(reg: &RegState) -> Text {
+pub(super) fn range_text(reg: &RegState) -> Text {
     let mut text = Text::default();
     let range = reg.value.s64;
     // Writing to a text never fails.

@@ -7,6 +7,7 @@ mod callback;
 mod context_type;
 mod exit;
 mod global;
+mod result;
 
 pub(crate) use arguments::Prototypes;
 #[allow(unused_imports, reason = "for the callers that are being built")]
