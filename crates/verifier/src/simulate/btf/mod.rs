@@ -35,7 +35,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
     }
 
     /// The name of a type; empty if it has none (`btf_name_by_offset`).
-    pub(crate) fn type_name(&self, which: BtfRef, id: TypeId) -> Step<&'a str> {
+    pub(crate) fn name_of_type(&self, which: BtfRef, id: TypeId) -> Step<&'a str> {
         Ok(self.btf(which)?.type_by_id(id).map_or("", |ty| ty.name()))
     }
 }

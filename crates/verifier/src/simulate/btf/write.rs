@@ -130,7 +130,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if part.btf != BtfRef::Kernel {
             return self.env.unsupported("write to a kernel object", "of a module");
         }
-        let name = self.type_name(part.btf, part.id)?;
+        let name = self.name_of_type(part.btf, part.id)?;
         match writer {
             Writer::Nobody => Ok(()),
             Writer::Conntrack => self.write_conntrack(),
@@ -145,7 +145,7 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     fn find_writer(&self) -> Step<Writer> {
         if self.env.prog.rules == ProgType::STRUCT_OPS {
-            let name = self.type_name(BtfRef::Kernel, self.env.prog.attach_btf_id)?;
+            let name = self.name_of_type(BtfRef::Kernel, self.env.prog.attach_btf_id)?;
             return match name {
                 "tcp_congestion_ops" => Ok(Writer::TcpCongestion),
                 "sched_ext_ops" => Ok(Writer::SchedExt),

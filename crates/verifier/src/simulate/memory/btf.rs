@@ -59,7 +59,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         } else {
             return Ok(());
         };
-        let name = Text::new(self.type_name(part.btf, part.id)?);
+        let name = Text::new(self.name_of_type(part.btf, part.id)?);
         self.env.reject(refusal(reg, name, off, TnumText(var_off).text()))
     }
 
