@@ -226,6 +226,11 @@ bitflags::bitflags! {
         const NOSPEC_RESULT = 1 << 8;
         /// Set by the simulation: the upper half of its result must be cleared by the JIT.
         const ZEXT_DST = 1 << 9;
+        /// Set by the simulation: a helper was called with different maps (`bpf_map_ptr_poisoned`).
+        const SEVERAL_MAPS = 1 << 10;
+        /// Set by the simulation: the call of `bpf_loop` is replaced by instructions
+        /// (`fit_for_inline`).
+        const INLINE_LOOP = 1 << 11;
     }
 }
 

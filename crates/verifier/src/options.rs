@@ -27,12 +27,15 @@ pub struct Machine {
     pub jit: bool,
     /// The processor needs no care against Spectre v1 (`cpu_mitigations_off`).
     pub mitigations_off: bool,
+    /// Processors that it can have (`nr_cpu_ids`); if it is not known, as many as the kernel was
+    /// made for.
+    pub cpus: Option<u32>,
 }
 
 impl Default for Machine {
     /// As distributions ship: JIT on, mitigations on, unprivileged programs refused.
     fn default() -> Self {
-        Self { unprivileged_disabled: true, jit: true, mitigations_off: false }
+        Self { unprivileged_disabled: true, jit: true, mitigations_off: false, cpus: None }
     }
 }
 

@@ -161,6 +161,8 @@ areas! {
     path::Path,
     /// Calls of kfuncs.
     kfunc::Kfunc,
+    /// Calls of helpers.
+    helper::Helper,
 }
 
 impl Message {

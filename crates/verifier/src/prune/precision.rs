@@ -39,6 +39,17 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.go_back(Here::Current, &mut false)
     }
 
+    /// The number in this stack slot of the current state matters
+    /// (`mark_chain_precision_batch`).
+    pub(crate) fn mark_slot_precise(&mut self, frame: u8, slot: usize) -> Step {
+        if !self.env.privileges.bpf_capable || slot > 63 {
+            return Ok(());
+        }
+        self.backtrack.frame = self.cur.depth;
+        self.backtrack.add(frame, 0, 1 << slot);
+        self.go_back(Here::Current, &mut false)
+    }
+
     /// What matters in a checkpoint matters in a state that was found equal to it, too: in the
     /// current one, or in one kept with a back-edge (`propagate_precision`).
     pub(crate) fn propagate_precision(

@@ -69,6 +69,7 @@ pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
         touched: Touched::default(),
         in_history: false,
         explore_alu_limits: false,
+        helpers: helper::Helpers::default(),
     };
     sim.pass(SubprogId::MAIN)?;
     sim.check_called_functions()

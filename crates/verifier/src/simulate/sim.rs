@@ -2,7 +2,8 @@
 //! The machine: one current state, the branches that wait, and what all paths share.
 
 use super::subprogram::Prototypes;
-use crate::env::{DecodedOp, Env, InsnFlags};
+use super::helper::Helpers;
+use crate::env::{DecodedOp, Env, InsnFlags, SubprogId};
 use crate::log::state::{StateNames, StateView, Touched};
 use crate::mem::{Budget, List, Text};
 use crate::messages::{Path, Registers};
@@ -11,7 +12,7 @@ use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
 use crate::simulate::btf::ctx::{Argument, RefArgument};
 use crate::simulate::btf::loaded::WalkCache;
 use crate::simulate::memory::{CtxMemo, MapTable};
-use crate::state::{FrameMarks, RegState, Slot, State, Store};
+use crate::state::{FrameMarks, MapRef, RegState, Slot, State, Store};
 use crate::trace::{Event, Level, Mark, Observer};
 use veristable_isa::{Op, Reg};
 use veristable_kernel::{RegBase, TypeFlags};
@@ -40,6 +41,13 @@ pub(crate) struct InsnMemo {
     pub(crate) fields_tested: bool,
     /// Its last access to the context and what that yields.
     pub(crate) ctx: Option<CtxMemo>,
+    /// The helper that it calls, by its place in [`Sim::helpers`].
+    pub(crate) helper: Option<u16>,
+    /// The map that a helper was given last (`map_ptr_state`).
+    pub(crate) map: Option<MapRef>,
+    /// A call of `bpf_loop`: the callback if every visit can be replaced by instructions
+    /// (`loop_inline_state`); `None` before the first.
+    pub(crate) inline_loop: Option<Option<SubprogId>>,
 }
 
 /// How pointer arithmetic is masked against misprediction (`alu_state`, `alu_limit`).
@@ -99,6 +107,8 @@ pub(crate) struct Sim<'s, 'a, O: Observer> {
     pub(crate) in_history: bool,
     /// Unknown offsets of masked pointers must be compared strictly (`explore_alu_limits`).
     pub(crate) explore_alu_limits: bool,
+    /// Helpers that were called.
+    pub(crate) helpers: Helpers<'a>,
 }
 
 impl<O: Observer> Sim<'_, '_, O> {
