@@ -50,14 +50,17 @@ impl Default for RunOptions {
 /// The settings of an oracle's machine that change verdicts, read from its files. What cannot be
 /// read is as distributions ship it.
 pub fn machine_of(oracle: &mut dyn Oracle) -> Machine {
-    let mut number = |path: &str| -> Option<u32> {
-        String::from_utf8(oracle.read_file(path).ok()?).ok()?.trim().parse().ok()
-    };
+    let mut text = |path: &str| String::from_utf8(oracle.read_file(path).ok()?).ok();
+    // A list of ranges such as `0-3`; the kernel counts up to the last.
+    let cpus = text("/sys/devices/system/cpu/possible");
+    let last_cpu = cpus.and_then(|list| list.trim().rsplit([',', '-']).next()?.parse::<u32>().ok());
+    let mut number = |path: &str| -> Option<u32> { text(path)?.trim().parse().ok() };
     let default = Machine::default();
     Machine {
         unprivileged_disabled: number("/proc/sys/kernel/unprivileged_bpf_disabled")
             .map_or(default.unprivileged_disabled, |n| n != 0),
         jit: number("/proc/sys/net/core/bpf_jit_enable").map_or(default.jit, |n| n != 0),
+        cpus: last_cpu.map(|last| last + 1),
         ..default
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! What may still refuse an accepted program while it is rewritten and compiled.
 
-use crate::env::{Env, SubprogFlags};
-use crate::messages::Finish;
+use crate::env::{Env, InsnFlags, SubprogFlags};
+use crate::messages::{Finish, Helper};
 use crate::outcome::Step;
 use crate::trace::Observer;
 
@@ -13,6 +13,8 @@ use crate::trace::Observer;
 ///
 /// The rejection.
 pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    inline_loops(env)?;
+    check_tail_calls(env)?;
     if env.machine.jit || env.kernel.config("CONFIG_BPF_JIT_ALWAYS_ON")?.is_some() {
         return Ok(());
     }
@@ -28,6 +30,40 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     }
     if env.code.insns.iter().any(|insn| insn.is_pseudo_func()) {
         return env.reject(Finish::CallbacksWithoutJit);
+    }
+    Ok(())
+}
+
+/// Calls of `bpf_loop` that become instructions need three slots of the stack of their subprogram
+/// (`optimize_bpf_loop`).
+fn inline_loops<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    const SAVED_REGISTERS: u16 = 3 * 8;
+    let Env { subprogs, code, .. } = env;
+    for subprog in subprogs.iter_mut() {
+        let aux = code.aux.get(subprog.start as usize..subprog.end as usize).unwrap_or_default();
+        if aux.iter().any(|aux| aux.flags.contains(InsnFlags::INLINE_LOOP)) {
+            let depth = subprog.stack_depth.next_multiple_of(8);
+            subprog.stack_depth = depth.saturating_add(SAVED_REGISTERS);
+        }
+    }
+    Ok(())
+}
+
+/// A tail call that may use one of several maps cannot be guarded against misprediction
+/// (`do_misc_fixups`).
+fn check_tail_calls<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    /// `BPF_FUNC_tail_call`
+    const TAIL_CALL: i32 = 12;
+    if env.privileges.bypass_spec_v1 {
+        return Ok(());
+    }
+    let mut calls = env.code.insns.iter().zip(&env.code.aux);
+    let is_bad = calls.any(|(insn, aux)| {
+        let tail_call = insn.is_helper_call() && insn.imm == TAIL_CALL;
+        tail_call && aux.flags.contains(InsnFlags::SEVERAL_MAPS)
+    });
+    if is_bad {
+        return env.reject(Helper::TailCallMaps);
     }
     Ok(())
 }

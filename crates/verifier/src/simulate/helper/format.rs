@@ -137,7 +137,11 @@ fn is_format(format: &[u8], args: u64) -> bool {
 
 /// The last byte of the conversion that begins at `i`, after its width; `None` if there is no
 /// such conversion.
-fn conversion(at: &impl Fn(usize) -> u8, i: usize, ends_word: impl Fn(u8) -> bool) -> Option<usize> {
+fn conversion(
+    at: &impl Fn(usize) -> u8,
+    i: usize,
+    ends_word: impl Fn(u8) -> bool,
+) -> Option<usize> {
     match at(i) {
         b'p' => match (at(i + 1), at(i + 2)) {
             (next, _) if ends_word(next) => Some(i),

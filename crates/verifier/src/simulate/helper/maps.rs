@@ -38,9 +38,7 @@ fn helpers_of(map: MapType) -> Option<&'static [Func]> {
         MapType::STACK_TRACE => &[F::GetStackid],
         MapType::CGROUP_ARRAY => &[F::SkbUnderCgroup, F::CurrentTaskUnderCgroup],
         MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE => &[F::GetLocalStorage],
-        MapType::DEVMAP | MapType::DEVMAP_HASH | MapType::XSKMAP => {
-            &[F::RedirectMap, F::MapLookup]
-        }
+        MapType::DEVMAP | MapType::DEVMAP_HASH | MapType::XSKMAP => &[F::RedirectMap, F::MapLookup],
         MapType::CPUMAP => &[F::RedirectMap],
         MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS => &[F::MapLookup],
         MapType::SOCKMAP => &[
@@ -90,17 +88,13 @@ fn maps_of(func: Func) -> Option<&'static [MapType]> {
             &[MapType::DEVMAP, MapType::DEVMAP_HASH, MapType::CPUMAP, MapType::XSKMAP]
         }
         Func::SkRedirectMap | Func::MsgRedirectMap | Func::SockMapUpdate => &[MapType::SOCKMAP],
-        Func::SkRedirectHash | Func::MsgRedirectHash | Func::SockHashUpdate => {
-            &[MapType::SOCKHASH]
-        }
+        Func::SkRedirectHash | Func::MsgRedirectHash | Func::SockHashUpdate => &[MapType::SOCKHASH],
         Func::GetLocalStorage => &[MapType::CGROUP_STORAGE, MapType::PERCPU_CGROUP_STORAGE],
         Func::SkSelectReuseport => {
             &[MapType::REUSEPORT_SOCKARRAY, MapType::SOCKMAP, MapType::SOCKHASH]
         }
         Func::MapPop => &[MapType::QUEUE, MapType::STACK],
-        Func::MapPeek | Func::MapPush => {
-            &[MapType::QUEUE, MapType::STACK, MapType::BLOOM_FILTER]
-        }
+        Func::MapPeek | Func::MapPush => &[MapType::QUEUE, MapType::STACK, MapType::BLOOM_FILTER],
         Func::MapLookupPercpu => {
             &[MapType::PERCPU_ARRAY, MapType::PERCPU_HASH, MapType::LRU_PERCPU_HASH]
         }

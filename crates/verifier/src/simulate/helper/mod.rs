@@ -107,7 +107,10 @@ impl<O: Observer> Sim<'_, '_, O> {
         if proto.might_sleep && !self.cur.in_sleepable {
             return self.env.reject(Message::MightSleep);
         }
-        self.check_helper_regions(proto.name, proto.id, proto.might_sleep)?;
+        let resources = &self.cur.resources;
+        if resources.rcu || resources.preempt > 0 || resources.irq_id != 0 {
+            self.check_helper_regions(proto.name, proto.id, proto.might_sleep)?;
+        }
         let mut call = Call::new(proto);
         for (number, param) in (1u8..).zip(proto.params) {
             if param.ty.base == ArgBase::DontCare {

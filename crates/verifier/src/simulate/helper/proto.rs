@@ -10,8 +10,8 @@ use crate::simulate::sim::Sim;
 use crate::trace::Observer;
 use veristable_btf::TypeId;
 use veristable_kernel::{
-    Allowed, ArgBase, ArgType, CompatibleRegisters, Helper, HelperAnswer, HelperBtf,
-    HelperId, Kernel, ProgContext, RegType, RetType, TypeFlags, TypeRef,
+    Allowed, ArgBase, ArgType, CompatibleRegisters, Helper, HelperAnswer, HelperBtf, HelperId,
+    Kernel, ProgContext, RegType, RetType, TypeFlags, TypeRef,
 };
 
 /// The kernel's type that an argument or a result points to.
@@ -191,7 +191,10 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
     }
 
     fn registers(&self, base: ArgBase) -> Step<Registers<'a>> {
-        let CompatibleRegisters { types, btf } = self.env.kernel.compatible_registers(base)?;
+        let found = self.env.kernel.compatible_registers(base)?;
+        let Some(CompatibleRegisters { types, btf }) = found else {
+            return self.env.unsupported("argument type", base.kernel_name());
+        };
         let btf = match btf {
             Some(ty) => KernelType::Id(self.named_type(ty)?),
             None => KernelType::None,
@@ -215,7 +218,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         let kernel: &'a dyn Kernel = self.env.kernel;
         let found = kernel.btf(None)?.and_then(|btf| btf.find_by_name(ty.name, ty.kind.into()));
         match found {
-            Some(found) => Ok(found.id()),
+            Some(id) => Ok(id),
             None => self.env.unsupported("kernel type", ty.name),
         }
     }

@@ -207,7 +207,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         };
         let proto = btf.type_by_id(proto).ok().and_then(|ty| ty.as_func_proto());
         match proto {
-            Some(proto) if proto.returns == veristable_btf::TypeId::VOID => self.env.reject(Message::VoidHook),
+            Some(proto) if proto.returns == veristable_btf::TypeId::VOID => {
+                self.env.reject(Message::VoidHook)
+            }
             Some(_) => Ok(()),
             None => self.env.unsupported("set_retval", "hook without a prototype"),
         }
@@ -247,11 +249,8 @@ impl<O: Observer> Sim<'_, '_, O> {
         match prog.rules {
             ProgType::KPROBE => Ok(()),
             ProgType::TRACING => {
-                let trampoline = [
-                    AttachType::TRACE_FENTRY,
-                    AttachType::TRACE_FEXIT,
-                    AttachType::MODIFY_RETURN,
-                ];
+                let trampoline =
+                    [AttachType::TRACE_FENTRY, AttachType::TRACE_FEXIT, AttachType::MODIFY_RETURN];
                 if trampoline.contains(&prog.attach_type) {
                     return Ok(());
                 }

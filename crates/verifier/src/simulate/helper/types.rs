@@ -167,7 +167,9 @@ fn compared_type(call: &Call<'_>, reg: Reg, param: &Param<'_>, state: &RegState)
         ty.flags.remove(DYNPTR_KINDS);
     }
     // The second argument of an exchange may be an object that the program allocated.
-    if call.proto.func == Func::KptrXchg && ty.flags.contains(TypeFlags::MEM_ALLOC) && reg == Reg::R2
+    if call.proto.func == Func::KptrXchg
+        && ty.flags.contains(TypeFlags::MEM_ALLOC)
+        && reg == Reg::R2
     {
         ty.flags.remove(TypeFlags::MEM_ALLOC | TypeFlags::MEM_PERCPU);
     }

@@ -12,7 +12,6 @@ mod range;
 mod sock;
 mod stack;
 
-#[allow(unused_imports, reason = "callers are being built")]
 pub(crate) use buffer::{BufferUse, FilledStack};
 pub(crate) use ctx::{CtxLoad, CtxMemo};
 pub(crate) use map::MapTable;
@@ -239,7 +238,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// `check_ptr_alignment`
-    fn check_alignment(&mut self, pointer: &RegState, span: Span, strict: bool) -> Step {
+    pub(crate) fn check_alignment(&mut self, pointer: &RegState, span: Span, strict: bool) -> Step {
         let plain = pointer.flags.is_empty();
         let strict = strict || self.env.prog.strict_alignment;
         let area = match pointer.kind {

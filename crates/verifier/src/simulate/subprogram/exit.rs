@@ -33,7 +33,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// A subprogram or a synchronous callback returns (`prepare_func_exit`).
-    fn return_to_caller(&mut self) -> Step<Next> {
+    pub(crate) fn return_to_caller(&mut self) -> Step<Next> {
         self.update_live_stack()?;
         let depth = self.cur.depth;
         let callee = self.store.frame(self.cur.current()?)?;
