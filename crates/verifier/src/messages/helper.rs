@@ -32,12 +32,6 @@ messages! {
         WrongType { reg: u8, is: Text, expected: Text } EACCES => "R{reg} is of type {is} but {expected} is expected";
         /// `check_func_arg_reg_off`
         ReleaseOffset { reg: u8 } EINVAL => "R{reg} must have zero offset when passed to release func or trusted arg to kfunc";
-        /// `__check_ptr_off_reg`
-        NegativeOffset { ty: Text, reg: u8, off: i32 } EACCES => "negative offset {ty} ptr R{reg} off={off} disallowed";
-        /// `__check_ptr_off_reg`
-        ModifiedPointer { ty: Text, reg: u8, off: i32 } EACCES => "dereference of modified {ty} ptr R{reg} off={off} disallowed";
-        /// `__check_ptr_off_reg`
-        VariableOffset { ty: Text, var_off: Text } EACCES => "variable {ty} access var_off={var_off} disallowed";
         /// `check_func_arg`
         UnacquiredDynptr { reg: u8 } EINVAL => "arg {reg} is an unacquired reference";
         /// `check_func_arg`

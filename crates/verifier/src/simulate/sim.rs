@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The machine: one current state, the branches that wait, and what all paths share.
 
-use super::subprogram::Prototypes;
 use super::helper::Helpers;
+use super::subprogram::Prototypes;
 use crate::env::{DecodedOp, Env, InsnFlags, SubprogId};
 use crate::log::state::{StateNames, StateView, Touched};
 use crate::mem::{Budget, List, Text};

@@ -165,7 +165,7 @@ impl<O: Observer> Sim<'_, '_, O> {
                 }
                 Ok(())
             }
-            ArgBase::Mem => self.check_memory(call, reg, param, state),
+            ArgBase::Mem => self.check_memory_argument(call, reg, param, state),
             ArgBase::ConstSize => self.check_size(call, reg, state, false),
             ArgBase::ConstSizeOrZero => self.check_size(call, reg, state, true),
             ArgBase::Dynptr => self.check_dynptr(reg, dynptr_use(param)),
@@ -250,7 +250,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// Memory of a fixed size; of other memory the size comes in the next argument.
-    fn check_memory(
+    fn check_memory_argument(
         &mut self,
         call: &mut Call<'_>,
         reg: Reg,

@@ -17,7 +17,6 @@ mod args;
 mod format;
 mod maps;
 mod offer;
-mod pending;
 mod proto;
 mod ret;
 mod rules;

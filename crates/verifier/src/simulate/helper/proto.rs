@@ -168,7 +168,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         }; 5];
         for (param, arg) in params.iter_mut().zip(&helper.args) {
             param.ty = arg.ty;
-            param.btf = self.kernel_type(arg.btf)?;
+            param.btf = self.helper_type(arg.btf)?;
             param.size = arg.size;
             if !matches!(arg.ty.base, ArgBase::DontCare | ArgBase::Anything) {
                 param.takes = Some(self.registers(arg.ty.base)?);
@@ -185,7 +185,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             might_sleep: helper.might_sleep,
             changes_packet,
             ret: helper.ret,
-            ret_btf: self.kernel_type(helper.ret_btf)?,
+            ret_btf: self.helper_type(helper.ret_btf)?,
             params,
         })
     }
@@ -202,7 +202,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         Ok(Registers { types, btf })
     }
 
-    fn kernel_type(&self, btf: HelperBtf<'a>) -> Step<KernelType<'a>> {
+    fn helper_type(&self, btf: HelperBtf<'a>) -> Step<KernelType<'a>> {
         Ok(match btf {
             HelperBtf::None => KernelType::None,
             HelperBtf::Type(ty) => KernelType::Id(self.named_type(ty)?),

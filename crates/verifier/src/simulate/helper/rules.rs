@@ -129,15 +129,15 @@ impl<O: Observer> Sim<'_, '_, O> {
                 self.env.reject(Message::StorageFlags)
             }
             Func::ForEachMapElem => match call.map {
-                Some((map, _)) => self.call_back(call, Callback::MapElement { map }),
+                Some((map, _)) => self.push_call_back(call, Callback::MapElement { map }),
                 None => self.bug(format_args!("expected map for helper call")),
             },
-            Func::TimerSetCallback => self.call_back(call, Callback::Timer),
-            Func::FindVma => self.call_back(call, Callback::FindVma),
-            Func::UserRingbufDrain => self.call_back(call, Callback::UserRingbuf),
+            Func::TimerSetCallback => self.push_call_back(call, Callback::Timer),
+            Func::FindVma => self.push_call_back(call, Callback::FindVma),
+            Func::UserRingbufDrain => self.push_call_back(call, Callback::UserRingbuf),
             Func::Loop => {
                 self.note_loop(call)?;
-                self.call_back(call, Callback::Loop)
+                self.push_call_back(call, Callback::Loop)
             }
             Func::Snprintf => self.check_snprintf(),
             Func::DynptrFromMem => {
@@ -166,7 +166,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
     }
 
-    fn call_back(&mut self, call: &Call<'_>, callback: Callback) -> Step {
+    fn push_call_back(&mut self, call: &Call<'_>, callback: Callback) -> Step {
         match call.subprog {
             Some(subprog) => self.push_callback(subprog, callback),
             None => self.env.unsupported("callback", "that is not known"),

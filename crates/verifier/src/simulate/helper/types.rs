@@ -56,7 +56,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             let (reg, ty) = (reg.number(), TypeName::of(state).text());
             return self.env.reject(Message::MayWrite { name, reg, ty });
         }
-        self.check_object_type(call, reg, param, state, takes)
+        self.check_helper_object(call, reg, param, state, takes)
     }
 
     fn refuse_type(&mut self, reg: Reg, state: &RegState, takes: Registers<'_>) -> Step {
@@ -71,7 +71,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// A pointer to a kernel object, or to one that the program allocated.
-    fn check_object_type(
+    fn check_helper_object(
         &mut self,
         call: &Call<'_>,
         reg: Reg,
@@ -142,7 +142,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let Kind::BtfId { btf, id } = state.kind else {
             return self.bug(format_args!("object without a type"));
         };
-        if self.struct_ids_match(btf, id, state.off, BtfRef::Kernel, wanted, strict)? {
+        if self.struct_ids_match((btf, id), state.off, (BtfRef::Kernel, wanted), strict)? {
             return Ok(());
         }
         let name = |sim: &Self, btf, id| -> Step<Text> {
