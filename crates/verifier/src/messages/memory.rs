@@ -84,16 +84,6 @@ messages! {
         WriteForbidden { value_size: i32, off: i32, size: i32 } EACCES => "write into map forbidden, value_size={value_size} off={off} size={size}";
         /// `check_map_access_type`
         ReadForbidden { value_size: i32, off: i32, size: i32 } EACCES => "read from map forbidden, value_size={value_size} off={off} size={size}";
-        /// `check_map_access`
-        FieldIndirect { field: &'static str } EACCES => "{field} cannot be accessed indirectly by helper";
-        /// `check_map_access`
-        FieldVariable { field: &'static str } EACCES => "{field} access cannot have variable offset";
-        /// `check_map_access`
-        FieldMisaligned { field: &'static str, expected: u32, off: u64 } EACCES => "{field} access misaligned expected={expected} off={off}";
-        /// `check_map_access`
-        FieldSize { field: &'static str } EACCES => "{field} access size must be BPF_DW";
-        /// `check_map_access`
-        FieldDirect { field: &'static str } EACCES => "{field} cannot be accessed directly by load/store";
         /// `check_ctx_access`
         Context { off: i32, size: u32 } EACCES => "invalid bpf_context access off={off} size={size}";
         /// `check_flow_keys_access`

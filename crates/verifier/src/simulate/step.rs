@@ -168,7 +168,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             Op::MovSx { width, from, dst, src } => self.move_extended(width, from, dst, src)?,
             Op::Neg { width, dst } => self.negate(width, dst)?,
             Op::Swap { kind, bits, dst } => self.swap_bytes(kind, bits, dst)?,
-            Op::AddrSpaceCast { .. } => return self.env.unsupported("arena", "addr_space_cast"),
+            Op::AddrSpaceCast { dst, src, to, .. } => self.cast_address(dst, src, to)?,
             Op::Load { size, sign_extend, dst, base, off } => {
                 self.load(size, sign_extend, dst, base, off)?;
             }

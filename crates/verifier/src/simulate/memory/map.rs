@@ -6,12 +6,14 @@ use super::plain::Part;
 use super::{Access, Span};
 use crate::analysis::record::RecordId;
 use crate::errno::Errno;
-use crate::mem::List;
-use crate::messages::Memory;
+use crate::mem::{List, Text};
+use crate::messages::{BtfAccess, Memory};
 use crate::outcome::{Abort, Step, Stop};
+use crate::simulate::btf::loaded::{Loaded, ObjectPart};
 use crate::simulate::sim::Sim;
-use crate::state::{MapRef, RegState};
+use crate::state::{BtfRef, MapRef, RegState};
 use crate::trace::Observer;
+use veristable_btf::TypeId;
 use veristable_kernel::MapType;
 use veristable_program::{MapFlags, MapSpec};
 
@@ -30,6 +32,8 @@ pub(crate) struct MapFacts {
     pub(crate) constant: bool,
     /// Fields of its value that only certain functions may touch.
     pub(crate) record: Option<RecordId>,
+    /// The kernel's structure behind the map (`map_btf_id`).
+    pub(crate) object: Option<TypeId>,
 }
 
 impl<'a, O: Observer> Sim<'_, 'a, O> {
@@ -50,14 +54,13 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         }
         let spec = self.map_spec(map)?;
         let frozen = !map.inner && self.env.map(map.index)?.frozen;
+        let kind = self.env.kernel.map_type(spec.map_type)?;
         let constant = frozen
             && spec.flags.contains(MapFlags::RDONLY_PROG)
-            && self
-                .env
-                .kernel
-                .map_type(spec.map_type)?
-                .is_some_and(|facts| facts.op("map_direct_value_addr").is_some());
-        let facts = MapFacts { constant, record: self.map_record(map)? };
+            && kind.is_some_and(|kind| kind.op("map_direct_value_addr").is_some());
+        let object = kind.and_then(|kind| kind.btf);
+        let object = object.map(|ty| self.kernel_type(Some(ty))).transpose()?;
+        let facts = MapFacts { constant, record: self.map_record(map)?, object };
         if self.maps.entries.len() <= index {
             self.maps.entries.resize(&self.env.budget, index + 1, None)?;
         }
@@ -156,7 +159,28 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         map: MapRef,
         access: Access,
     ) -> Step {
-        let _ = (span, pointer, map, access);
-        self.env.unsupported("memory access", "map_ptr")
+        let Some(id) = self.map_facts(map)?.object else {
+            let map_type = self.map_spec(map)?.map_type.0;
+            return self.env.reject(BtfAccess::NoMapBtf { map_type });
+        };
+        let Part { off, size, .. } = Part::of(span, pointer);
+        let reg = span.base.number();
+        let perfmon = self.env.privileges.allow_ptr_leaks;
+        if !perfmon || off < 0 || matches!(access, Access::Write(_)) {
+            let name = Text::new(self.name_of_type(BtfRef::Kernel, id)?);
+            return self.env.reject(match access {
+                _ if !perfmon => BtfAccess::NeedsPerfmon { name },
+                _ if off < 0 => BtfAccess::NegativeMap { reg, name, off },
+                _ => BtfAccess::ReadOnlyMap { name },
+            });
+        }
+        let loaded = self.look_into(ObjectPart { btf: BtfRef::Kernel, id, off, size })?;
+        match (access, loaded) {
+            (Access::Read(Some(dst)), Loaded::Object { id, flags, .. }) => {
+                self.load_object(dst, BtfRef::Kernel, id, flags)
+            }
+            (Access::Read(Some(dst)), loaded) => self.load_no_object(dst, loaded),
+            _ => Ok(()),
+        }
     }
 }

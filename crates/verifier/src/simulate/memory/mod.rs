@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Loads, stores and atomic operations (`check_mem_access` and its callers).
 
+mod arena;
 mod btf;
 mod buffer;
 mod ctx;
@@ -64,7 +65,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.load_from(size, false, dst, base, off, true, "atomic_load")?;
         // The kernel looks at the pointer after the load, which may have overwritten it.
         let pointer = self.copy_of(base)?;
-        if !allows_atomics(&pointer) {
+        if !self.allows_atomics(&pointer)? {
             let (reg, ty) = (base.number(), TypeName::of(&pointer).text());
             return self.env.reject(Memory::AtomicLoad { reg, ty });
         }
@@ -135,7 +136,7 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     fn check_atomic_store(&mut self, base: Reg) -> Step {
         let pointer = self.copy_of(base)?;
-        if !allows_atomics(&pointer) {
+        if !self.allows_atomics(&pointer)? {
             let (reg, ty) = (base.number(), TypeName::of(&pointer).text());
             return self.env.reject(Memory::AtomicStore { reg, ty });
         }
@@ -170,6 +171,10 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.access(span, Access::Read(None), true, false)?;
         if result.is_some() {
             self.access(span, Access::Read(result), true, false)?;
+        }
+        let pointer = self.copy_of(base)?;
+        if pointer.kind == Kind::Arena && pointer.flags.is_empty() {
+            self.remember_pointer(&pointer, false)?;
         }
         self.access(span, Access::Write(None), true, false)
     }
@@ -274,6 +279,25 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.env.reject(Memory::Misaligned { area, var_off, reg_off, off, size })
     }
 
+    /// Whether atomic instructions may use a pointer (`atomic_ptr_type_ok`).
+    fn allows_atomics(&self, pointer: &RegState) -> Step<bool> {
+        if !pointer.flags.is_empty() {
+            return Ok(true);
+        }
+        match pointer.kind {
+            Kind::Ctx
+            | Kind::Packet { .. }
+            | Kind::PacketMeta { .. }
+            | Kind::FlowKeys
+            | Kind::Socket
+            | Kind::SockCommon
+            | Kind::TcpSock
+            | Kind::XdpSock => Ok(false),
+            Kind::Arena => self.jit_has_atomic(),
+            _ => Ok(true),
+        }
+    }
+
     /// One instruction may not use pointers whose accesses are rewritten differently
     /// (`save_aux_ptr_type`).
     fn remember_pointer(&mut self, pointer: &RegState, trust_may_differ: bool) -> Step {
@@ -321,21 +345,4 @@ const fn mixes(base: RegBase) -> bool {
 
 const fn is_mem_or_btf(base: RegBase) -> bool {
     matches!(base, RegBase::Mem | RegBase::BtfId)
-}
-
-/// `atomic_ptr_type_ok`; arenas do not get here.
-fn allows_atomics(pointer: &RegState) -> bool {
-    let plain = pointer.flags.is_empty();
-    !(plain
-        && matches!(
-            pointer.kind,
-            Kind::Ctx
-                | Kind::Packet { .. }
-                | Kind::PacketMeta { .. }
-                | Kind::FlowKeys
-                | Kind::Socket
-                | Kind::SockCommon
-                | Kind::TcpSock
-                | Kind::XdpSock
-        ))
 }
