@@ -14,6 +14,7 @@ use crate::trace::Observer;
 /// The rejection.
 pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     inline_loops(env)?;
+    check_kfunc_ids(env)?;
     check_tail_calls(env)?;
     if env.machine.jit || env.kernel.config("CONFIG_BPF_JIT_ALWAYS_ON")?.is_some() {
         return Ok(());
@@ -45,6 +46,19 @@ fn inline_loops<O: Observer>(env: &mut Env<'_, O>) -> Step {
             let depth = subprog.stack_depth.next_multiple_of(8);
             subprog.stack_depth = depth.saturating_add(SAVED_REGISTERS);
         }
+    }
+    Ok(())
+}
+
+/// A kfunc call without an id is nothing until it turns out that it is not dead
+/// (`fixup_kfunc_call`).
+fn check_kfunc_ids<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    let mut calls = env.code.insns.iter().zip(&env.code.aux);
+    let lacks_id = calls.any(|(insn, aux)| {
+        insn.is_kfunc_call() && insn.imm == 0 && aux.flags.contains(InsnFlags::SEEN)
+    });
+    if lacks_id {
+        return env.reject(Finish::KfuncWithoutId);
     }
     Ok(())
 }

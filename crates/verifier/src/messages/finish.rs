@@ -20,6 +20,8 @@ messages! {
         TooManyFrames { frames: u32 } E2BIG => "the call stack of {frames} frames is too deep !";
         /// `check_max_stack_depth_subprog`
         TailCallInExceptionCallback EINVAL => "cannot tail call within exception cb";
+        /// `fixup_kfunc_call`
+        KfuncWithoutId EINVAL => "invalid kernel function call not eliminated in verifier pass";
         /// `fixup_call_args`
         KfuncsWithoutJit EINVAL => "calling kernel functions are not allowed in non-JITed programs";
         /// `fixup_call_args`

@@ -13,7 +13,6 @@
 mod args;
 mod call;
 mod object_args;
-mod pending;
 mod result;
 mod signature;
 mod special;
@@ -77,7 +76,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         }
         self.set_kfunc_result(kfunc, &call)?;
         if self.kfunc_signature(kfunc)?.is(Special::XdpPullData) {
-            self.forget_packets()?;
+            self.clear_packet_pointers()?;
         }
         self.mark_wide_args(kfunc)?;
         if self.kfunc_signature(kfunc)?.flags.contains(KfuncFlags::ITER_NEXT) {
@@ -262,19 +261,6 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             return self.env.reject(Kfunc::NoExceptions { name, id });
         }
         self.env.unsupported("exception", "")
-    }
-
-    /// Packet pointers and slices of packets are no longer valid (`clear_all_pkt_pointers`).
-    fn forget_packets(&mut self) -> Step {
-        use veristable_kernel::TypeFlags;
-        const OF_PACKETS: TypeFlags = TypeFlags::DYNPTR_TYPE_SKB
-            .union(TypeFlags::DYNPTR_TYPE_XDP)
-            .union(TypeFlags::DYNPTR_TYPE_SKB_META);
-        self.invalidate_regs(|reg| match reg.kind {
-            Kind::Packet { .. } | Kind::PacketMeta { .. } | Kind::PacketEnd => true,
-            Kind::Mem { .. } => reg.flags.intersects(OF_PACKETS),
-            _ => false,
-        })
     }
 
     /// Arguments that take all of their registers (`mark_btf_func_reg_size`).

@@ -48,7 +48,7 @@ impl<O: Observer> Sim<'_, '_, O> {
                 if !is_map_value(state) {
                     return self.env.reject(Kfunc::NotConstString { arg: at.number });
                 }
-                self.later_check_const_string(at.reg)
+                self.check_const_string(at.reg)
             }
             PointerClass::Map => {
                 let Some(map) = self.kernel_type_of(RegBase::ConstMapPtr)? else {
