@@ -63,6 +63,7 @@ impl Design for V6_18 {
         Phase::Simulation,
         Phase::RemoveFastcallSpills,
         Phase::StackDepth,
+        Phase::Rewrites,
         Phase::Fixups,
     ];
 }
@@ -109,6 +110,8 @@ pub enum Phase {
     RemoveFastcallSpills,
     /// `check_max_stack_depth`.
     StackDepth,
+    /// `optimize_bpf_loop`, `opt_remove_dead_code`, `do_misc_fixups`: what they do to stack frames.
+    Rewrites,
     /// What may still refuse a program while it is rewritten.
     Fixups,
 }

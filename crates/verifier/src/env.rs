@@ -47,6 +47,10 @@ pub struct Env<'a, O: Observer> {
     pub subprogs: List<Subprog>,
     /// The subprogram that handles exceptions.
     pub exception_callback: Option<SubprogId>,
+    /// Set by the simulation: an exception is thrown somewhere (`seen_exception`).
+    pub seen_exception: bool,
+    /// Rewriting added a subprogram that handles exceptions (`add_hidden_subprog`).
+    pub hidden_subprogram: bool,
     /// The kfuncs that the instructions call (`add_subprog_and_kfunc`), sorted by id, then
     /// offset.
     pub kfuncs: List<Kfunc<'a>>,
@@ -347,6 +351,8 @@ bitflags::bitflags! {
         const CALLED = 1 << 10;
         /// Set by the simulation: checked as a global function.
         const VERIFIED = 1 << 11;
+        /// Never reached, and removed after the program was accepted.
+        const REMOVED = 1 << 12;
     }
 }
 
@@ -391,6 +397,8 @@ impl<'a, O: Observer> Env<'a, O> {
             code: Code::default(),
             subprogs: List::new(),
             exception_callback: None,
+            seen_exception: false,
+            hidden_subprogram: false,
             kfuncs: List::new(),
             kfuncs_allowed: false,
             used_maps: List::new(),

@@ -125,6 +125,7 @@ fn run_phase<D: Design, O: Observer>(phase: Phase, env: &mut Env<'_, O>) -> Step
         Phase::Simulation => simulate::run::<D, O>(env),
         Phase::RemoveFastcallSpills => analysis::fastcall::remove_spills(env),
         Phase::StackDepth => analysis::stack_depth::check(env),
+        Phase::Rewrites => analysis::rewrites::adjust_frames(env),
         Phase::Fixups => analysis::fixups::check(env),
     }
 }

@@ -17,13 +17,14 @@ pub mod postorder;
 pub(crate) mod prog_context;
 mod program_target;
 pub mod record;
+pub mod rewrites;
 pub mod scc;
 pub mod stack_depth;
 pub mod subprograms;
 pub mod text;
 pub mod wide_loads;
 
-use crate::env::{DecodedOp, Env, InsnAux};
+use crate::env::{DecodedOp, Env, InsnAux, Subprog, SubprogFlags};
 use crate::mem::List;
 use crate::outcome::Step;
 use crate::trace::{Event, Level, Observer};
@@ -50,10 +51,18 @@ impl<O: Observer> Env<'_, O> {
 
     /// Completes the statistics and emits them.
     pub(crate) fn finish_stats(&mut self) {
-        let depths = self.subprogs.iter().map(|subprog| u32::from(subprog.stack_depth));
-        if let Ok(depths) = List::collect(&self.budget, depths) {
-            self.stats.stack_depths = depths.into_vec(&self.budget);
+        let mut depths = List::new();
+        let removed = |subprog: &Subprog| subprog.flags.contains(SubprogFlags::REMOVED);
+        for subprog in self.subprogs.iter().filter(|subprog| !removed(subprog)) {
+            if depths.push(&self.budget, u32::from(subprog.stack_depth)).is_err() {
+                break;
+            }
         }
+        if self.hidden_subprogram {
+            // Its frame has nothing; without memory the statistics are shorter.
+            let _ = depths.push(&self.budget, 0);
+        }
+        self.stats.stack_depths = depths.into_vec(&self.budget);
         if self.wants(Level::Messages) {
             self.observer.event(Event::Stats(&self.stats));
         }

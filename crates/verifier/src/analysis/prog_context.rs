@@ -38,6 +38,12 @@ pub(crate) fn kernel_context(kernel: &Btf<'_>, prog_type: ProgType) -> Option<Ty
     converted(kernel, prog_type, View::Kernel)
 }
 
+/// The context type of a program type as programs see it, as a type id of the kernel's BTF
+/// (`find_canonical_prog_ctx_type`).
+pub(crate) fn program_context(kernel: &Btf<'_>, prog_type: ProgType) -> Option<TypeId> {
+    converted(kernel, prog_type, View::Program)
+}
+
 /// Whether programs know a kernel structure under another name (`btf_is_projection_of`).
 pub(crate) fn is_projection(program: &str, kernel: &str) -> bool {
     matches!((program, kernel), ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff"))
@@ -76,7 +82,7 @@ pub(crate) fn is_context(
 }
 
 /// Whether a type is, behind qualifiers, the typedef `bpf_user_pt_regs_t`.
-fn is_user_registers(btf: &Btf<'_>, mut id: TypeId) -> bool {
+pub(crate) fn is_user_registers(btf: &Btf<'_>, mut id: TypeId) -> bool {
     // No chain that the kernel loads is longer.
     for _ in 0..32 {
         let Ok(ty) = btf.type_by_id(id) else { return false };

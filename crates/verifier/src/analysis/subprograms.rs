@@ -114,7 +114,10 @@ fn add_exception_callback<O: Observer>(env: &mut Env<'_, O>) -> Step {
     add(env, signed)?;
     if let Some(id) = env.subprog_at(start) {
         env.exception_callback = Some(id);
-        env.subprog_mut(id)?.flags |= SubprogFlags::IS_EXCEPTION_CALLBACK;
+        // It is called from outside, on a stack of its own.
+        env.subprog_mut(id)?.flags |= SubprogFlags::IS_EXCEPTION_CALLBACK
+            | SubprogFlags::IS_CALLBACK
+            | SubprogFlags::IS_ASYNC_CALLBACK;
     }
     Ok(())
 }

@@ -22,6 +22,8 @@ messages! {
         TailCallInExceptionCallback EINVAL => "cannot tail call within exception cb";
         /// `fixup_kfunc_call`
         KfuncWithoutId EINVAL => "invalid kernel function call not eliminated in verifier pass";
+        /// `do_misc_fixups`
+        StackWithExtra { size: u16, extra: u16 } EINVAL => "stack size {size}(extra {extra}) is too large";
         /// `fixup_call_args`
         KfuncsWithoutJit EINVAL => "calling kernel functions are not allowed in non-JITed programs";
         /// `fixup_call_args`

@@ -260,7 +260,12 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             let (name, id) = (Text::new(called.name), called.func.0);
             return self.env.reject(Kfunc::NoExceptions { name, id });
         }
-        self.env.unsupported("exception", "")
+        self.env.seen_exception = true;
+        // Without a callback the cookie becomes what the program returns.
+        if self.env.exception_callback.is_none() {
+            self.check_return_code(Reg::R1)?;
+        }
+        self.throw()
     }
 
     /// Arguments that take all of their registers (`mark_btf_func_reg_size`).

@@ -2,6 +2,7 @@
 //! Which types of the program's BTF stand for its context (`btf_is_prog_ctx_type`,
 //! `btf_validate_prog_ctx_type` of kernel/bpf/btf.c).
 
+use crate::analysis::prog_context::{is_context, is_user_registers, program_context};
 use crate::mem::Text;
 use crate::messages::Functions;
 use crate::outcome::Step;
@@ -10,89 +11,32 @@ use crate::trace::Observer;
 use veristable_btf::{Btf, Kind, Type, TypeId};
 use veristable_kernel::{AttachType, ProgType};
 
-/// The typedef that kprobe programs know their registers by.
-const USER_REGS: &str = "bpf_user_pt_regs_t";
-
-/// The structure whose members pair the context types of all program types
-/// (`bpf_ctx_convert` of kernel/bpf/btf.c).
-const CONTEXTS: &str = "bpf_ctx_convert";
-
-/// Modifiers in a row at most; BTF with more is not loaded.
-const MAX_MODIFIERS: usize = 128;
-
-/// Steps over modifiers, but not over a typedef.
-fn skip_to_typedef<'b>(btf: &'b Btf<'b>, id: TypeId) -> Option<Type<'b>> {
-    let mut ty = btf.type_by_id(id).ok()?;
-    for _ in 0..MAX_MODIFIERS {
-        if !ty.kind().is_modifier() || ty.kind() == Kind::Typedef {
-            return Some(ty);
-        }
-        ty = btf.type_by_id(ty.target()?).ok()?;
-    }
-    None
-}
-
 impl<'a, O: Observer> Sim<'_, 'a, O> {
-    /// The type that the kernel knows a program's context by: `struct __sk_buff`,
-    /// `bpf_user_pt_regs_t`, `void *` (`find_canonical_prog_ctx_type`).
-    fn canonical_context(&self, prog_type: ProgType) -> Step<Type<'a>> {
-        let kernel = self.env.kernel;
-        let found = kernel.btf(None)?.and_then(|btf| {
-            let contexts = btf.type_by_id(btf.find_by_name(CONTEXTS, Kind::Struct)?).ok()?;
-            let mut members = contexts.members().iter();
-            let wanted = prog_type.name();
-            let is_wanted = |member: &str| {
-                let name = member.strip_prefix("BPF_PROG_TYPE_")?.strip_suffix("_prog")?;
-                (Some(name) == wanted).then_some(())
-            };
-            // A type that was not compiled in has the index 0.
-            let member = members
-                .find(|member| is_wanted(member.name()).is_some())
-                .or_else(|| contexts.members().get(0))?;
-            btf.type_by_id(member.type_id).ok()
-        });
-        match found {
-            Some(ty) => Ok(ty),
-            None => self.env.unsupported("kernel BTF", CONTEXTS),
-        }
-    }
-
-    /// Whether a pointer to `id` is the context by its type alone (`btf_is_prog_ctx_type`).
+    /// Whether a pointer to `id` is the context by its type alone.
     pub(super) fn is_context_type(
         &self,
         btf: &Btf<'_>,
         id: TypeId,
         prog_type: ProgType,
     ) -> Step<bool> {
-        if prog_type == ProgType::KPROBE
-            && skip_to_typedef(btf, id)
-                .is_some_and(|ty| ty.kind() == Kind::Typedef && ty.name() == USER_REGS)
-        {
-            return Ok(true);
+        let kernel = self.env.kernel;
+        match kernel.btf(None)? {
+            Some(kernel) => Ok(is_context(kernel, btf, id, prog_type)),
+            None => self.env.unsupported("kernel BTF", "none"),
         }
-        let Ok(ty) = btf.skip_modifiers(id) else { return Ok(false) };
-        if !ty.kind().is_composite() {
-            return Ok(false);
+    }
+
+    /// The structure that the kernel knows a program's context by, or what stands there where
+    /// there is none.
+    fn canonical_context(&self, prog_type: ProgType) -> Step<Type<'a>> {
+        let kernel = self.env.kernel;
+        let found = kernel
+            .btf(None)?
+            .and_then(|btf| btf.skip_modifiers(program_context(btf, prog_type)?).ok());
+        match found {
+            Some(ty) => Ok(ty),
+            None => self.env.unsupported("kernel BTF", "context types"),
         }
-        let mut context = self.canonical_context(prog_type)?;
-        for _ in 0..MAX_MODIFIERS {
-            let name = context.name();
-            // Types without a name work only with the tag.
-            if name.is_empty() {
-                return Ok(false);
-            }
-            let projects =
-                matches!((name, ty.name()), ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff"));
-            if projects || name == ty.name() {
-                return Ok(true);
-            }
-            if !context.kind().is_modifier() {
-                return Ok(false);
-            }
-            let Ok(next) = context.btf().skip_modifiers(context.id()) else { return Ok(false) };
-            context = next;
-        }
-        Ok(false)
     }
 
     /// Refuses a pointer to `id`, tagged `arg:ctx`, that is no context of this type of program
@@ -105,10 +49,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         prog_type: ProgType,
     ) -> Step {
         let by_typedef = matches!(prog_type, ProgType::KPROBE | ProgType::PERF_EVENT);
-        if by_typedef
-            && skip_to_typedef(btf, id)
-                .is_some_and(|ty| ty.kind() == Kind::Typedef && ty.name() == USER_REGS)
-        {
+        if by_typedef && is_user_registers(btf, id) {
             return Ok(());
         }
         let Ok(ty) = btf.skip_modifiers(id) else { return self.env.unsupported("BTF", "chain") };
@@ -123,9 +64,6 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             return Ok(());
         }
         let context = self.canonical_context(prog_type)?;
-        let Ok(context) = context.btf().skip_modifiers(context.id()) else {
-            return self.env.unsupported("kernel BTF", CONTEXTS);
-        };
         if context.kind() != Kind::Struct {
             return self.env.reject(Functions::ContextVoid { arg });
         }
@@ -162,7 +100,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         })
     }
 
-    /// The structure behind [`USER_REGS`] on this architecture.
+    /// The structure behind `bpf_user_pt_regs_t` on this architecture.
     fn user_regs_struct(&self) -> Step<&'static str> {
         if self.env.kernel.config("CONFIG_X86")?.is_some() {
             return Ok("pt_regs");
