@@ -7,6 +7,7 @@ use crate::analysis::maps::{UsedBtf, UsedMap};
 use crate::analysis::record::Records;
 use crate::design::Dialect;
 use crate::errno::Errno;
+use crate::log::state::StateNames;
 use crate::mem::{Budget, List, SmallList, Text};
 use crate::messages::Message;
 use crate::options::{Machine, Meter, Options};
@@ -425,6 +426,18 @@ impl<'a, O: Observer> Env<'a, O> {
     #[inline]
     pub fn tick(&mut self) -> Result<(), Abort> {
         self.meter.tick()
+    }
+
+    /// Where names in a state's text come from, and who gets the text.
+    pub(crate) fn names_and_observer(&mut self) -> (StateNames<'_>, &mut O) {
+        let names = StateNames {
+            request: self.request,
+            used_maps: &self.used_maps,
+            kernel: self.kernel,
+            program: self.prog.btf,
+            used_btfs: &self.used_btfs,
+        };
+        (names, self.observer)
     }
 
     /// Whether events of this level are wanted.

@@ -2,16 +2,17 @@
 //! Registers and states in the kernel's words (`print_reg_state`, `print_verifier_state` in
 //! `kernel/bpf/log.c`).
 
-use crate::analysis::maps::UsedMap;
+use crate::analysis::maps::{UsedBtf, UsedMap};
 use crate::domain::{Interval, Quad, Tnum};
 use crate::mem::Text;
 use crate::state::{
-    DynptrKind, FrameFlags, FrameMarks, IterState, Kind, MapRef, RegState, Slot, SlotType, State,
-    Store,
+    BtfRef, DynptrKind, FrameFlags, FrameMarks, IterState, Kind, MapRef, RegState, Slot, SlotType,
+    State, Store,
 };
 use crate::trace::StateText;
 use core::fmt::{self, Write};
-use veristable_kernel::{RegBase, TypeFlags};
+use veristable_btf::{Btf, TypeId};
+use veristable_kernel::{Kernel, RegBase, TypeFlags};
 use veristable_program::{LoadRequest, MapSpec};
 
 /// Registers and slots that were touched since they were last printed.
@@ -41,9 +42,29 @@ pub struct StateNames<'v> {
     pub request: &'v LoadRequest,
     /// The maps in use.
     pub used_maps: &'v [UsedMap],
+    /// The kernel, for its types.
+    pub kernel: &'v dyn Kernel,
+    /// The program's types.
+    pub program: Option<&'v Btf<'v>>,
+    /// The BTFs in use besides.
+    pub used_btfs: &'v [UsedBtf<'v>],
 }
 
 impl<'v> StateNames<'v> {
+    /// The name of a type; empty if there is none.
+    fn type_name(&self, which: BtfRef, id: TypeId) -> &'v str {
+        let btf = match which {
+            BtfRef::Kernel => self.kernel.btf(None).ok().flatten(),
+            BtfRef::Program => self.program,
+            BtfRef::Module(index) => match self.used_btfs.get(index as usize) {
+                Some(UsedBtf::Kernel) => self.kernel.btf(None).ok().flatten(),
+                Some(UsedBtf::Module(name)) => self.kernel.btf(Some(name)).ok().flatten(),
+                Some(UsedBtf::Loaded(_)) | None => None,
+            },
+        };
+        btf.and_then(|btf| btf.type_by_id(id).ok()).map_or("", |ty| ty.name())
+    }
+
     fn map(self, map: MapRef) -> Option<&'v MapSpec> {
         let used = self.used_maps.get(map.index.0 as usize)?;
         let desc = self.request.maps.get(used.request as usize)?;
@@ -134,7 +155,7 @@ impl StateView<'_> {
                         write_dynptr(out, number, &slot.reg)?;
                     }
                 }
-                SlotType::Iter => write_iter(out, number, &slot.reg)?,
+                SlotType::Iter => write_iter(out, self.names, number, &slot.reg)?,
                 _ => {
                     write!(out, " fp{}=", offset_of(number))?;
                     slot.types.iter().try_for_each(|ty| out.write_char(ty.letter()))?;
@@ -150,10 +171,12 @@ fn offset_of(slot: usize) -> i64 {
 }
 
 fn write_dynptr(out: &mut dyn Write, number: usize, reg: &RegState) -> fmt::Result {
-    let Kind::Dynptr { kind, .. } = reg.kind else { return Ok(()) };
+    let Kind::Dynptr { kind, first_slot } = reg.kind else { return Ok(()) };
     write!(out, " fp{}=dynptr_{}(", offset_of(number), dynptr_name(kind))?;
     let mut sep = "";
-    for (name, id) in [("id", reg.id.0), ("ref_id", reg.ref_id)] {
+    // The kernel keeps the mark of the first slot where slices have the id of their dynptr.
+    let first = u32::from(first_slot);
+    for (name, id) in [("id", reg.id.0), ("ref_id", reg.ref_id), ("dynptr_id", first)] {
         if id != 0 {
             write!(out, "{sep}{name}={id}")?;
             sep = ",";
@@ -162,8 +185,13 @@ fn write_dynptr(out: &mut dyn Write, number: usize, reg: &RegState) -> fmt::Resu
     out.write_str(")")
 }
 
-fn write_iter(out: &mut dyn Write, number: usize, reg: &RegState) -> fmt::Result {
-    let Kind::Iter { state, depth, .. } = reg.kind else { return Ok(()) };
+fn write_iter(
+    out: &mut dyn Write,
+    names: StateNames<'_>,
+    number: usize,
+    reg: &RegState,
+) -> fmt::Result {
+    let Kind::Iter { btf, id: ty, state, depth } = reg.kind else { return Ok(()) };
     // Only the main slot has the reference.
     if reg.ref_id == 0 {
         return Ok(());
@@ -174,7 +202,9 @@ fn write_iter(out: &mut dyn Write, number: usize, reg: &RegState) -> fmt::Result
         IterState::Drained => "drained",
     };
     let (offset, id) = (offset_of(number), reg.ref_id);
-    write!(out, " fp{offset}=iter_(ref_id={id},state={state},depth={depth})")
+    let name = names.type_name(btf, ty);
+    let name = name.strip_prefix("bpf_iter_").unwrap_or(name);
+    write!(out, " fp{offset}=iter_{name}(ref_id={id},state={state},depth={depth})")
 }
 
 /// The name of a kind of dynptr (`dynptr_type_str`).
@@ -230,6 +260,7 @@ fn write_reg(
                 return write!(out, "{}", Signed(offset));
             }
         }
+        Kind::BtfId { btf, id } => out.write_str(names.type_name(btf, id))?,
         _ => {}
     }
     out.write_str("(")?;

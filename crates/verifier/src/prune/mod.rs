@@ -13,7 +13,7 @@ pub(crate) use scc::Visits;
 pub(crate) use stack_liveness::StackLiveness;
 
 use crate::env::InsnFlags;
-use crate::log::state::{StateNames, StateView, Touched};
+use crate::log::state::{StateView, Touched};
 use crate::mem::{Arena, Budget, List};
 use crate::messages::Path;
 use crate::outcome::{Abort, Step};
@@ -440,16 +440,18 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.print_frame("cur state:", frame);
             let Self { env, store, checkpoints, .. } = self;
             let checkpoint = checkpoints.at(id)?;
+            let all_precise = !env.privileges.bpf_capable;
+            let (names, observer) = env.names_and_observer();
             let state = StateView {
                 store,
                 state: &checkpoint.state,
                 frame,
                 marks: checkpoint.marks_of(frame),
-                all_precise: !env.privileges.bpf_capable,
+                all_precise,
                 touched: Touched::ALL,
-                names: StateNames { request: env.request, used_maps: &env.used_maps },
+                names,
             };
-            env.observer.event(Event::State { heading: "old state:", state: &state, all: true });
+            observer.event(Event::State { heading: "old state:", state: &state, all: true });
         }
         Err(crate::Errno::EINVAL.into())
     }

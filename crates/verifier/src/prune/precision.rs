@@ -6,7 +6,7 @@
 //! those that it would inherit.
 
 use super::backtrack::{ARGS, Found, RegList, SlotList};
-use crate::log::state::{StateNames, StateView, Touched};
+use crate::log::state::{StateView, Touched};
 use crate::mem::Text;
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
@@ -311,6 +311,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         ));
         let Self { env, store, checkpoints, .. } = self;
         let checkpoint = checkpoints.at(parent)?;
+        let (names, observer) = env.names_and_observer();
         let state = StateView {
             store,
             state: &checkpoint.state,
@@ -318,10 +319,10 @@ impl<O: Observer> Sim<'_, '_, O> {
             marks: checkpoint.marks_of(frame),
             all_precise: false,
             touched: Touched::ALL,
-            names: StateNames { request: env.request, used_maps: &env.used_maps },
+            names,
         };
         let heading = heading.as_str();
-        env.observer.event(Event::State { heading, state: &state, all: true });
+        observer.event(Event::State { heading, state: &state, all: true });
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use super::helper::Helpers;
 use super::subprogram::Prototypes;
 use crate::env::{DecodedOp, Env, InsnFlags, SubprogId};
-use crate::log::state::{StateNames, StateView, Touched};
+use crate::log::state::{StateView, Touched};
 use crate::mem::{Budget, List, Text};
 use crate::messages::{Path, Registers};
 use crate::outcome::{Abort, Step};
@@ -337,16 +337,17 @@ impl<O: Observer> Sim<'_, '_, O> {
         emit: impl FnOnce(&mut dyn FnMut(Event<'_>), &StateView<'_>),
     ) {
         let Self { env, store, cur, touched, .. } = self;
+        let all_precise = !env.privileges.bpf_capable;
+        let (names, observer) = env.names_and_observer();
         let view = StateView {
             store,
             state: cur,
             frame,
             marks: FrameMarks::default(),
-            all_precise: !env.privileges.bpf_capable,
+            all_precise,
             touched: *touched,
-            names: StateNames { request: env.request, used_maps: &env.used_maps },
+            names,
         };
-        let observer = &mut *env.observer;
         emit(&mut |event| observer.event(event), &view);
     }
 }

@@ -9,7 +9,6 @@ use crate::outcome::Step;
 use crate::simulate::sim::Sim;
 use crate::state::{Kind, RegState};
 use crate::trace::Observer;
-use veristable_btf::TypeId;
 use veristable_isa::Reg;
 use veristable_kernel::TypeFlags;
 
@@ -100,21 +99,15 @@ impl<O: Observer> Sim<'_, '_, O> {
             return self.env.reject(Objects::GraphNotFound { field: node, off });
         };
         let at = root.node_offset;
-        let expected = self.type_name(root.btf, root.value)?;
+        let expected = Text::new(self.name_of_type(root.btf, root.value)?);
         if !self.types_are_same((btf, id), (root.btf, root.value))? {
-            let ((_, root), is) = (kind.root(), self.type_name(btf, id)?);
+            let ((_, root), is) = (kind.root(), Text::new(self.name_of_type(btf, id)?));
             return self.env.reject(Objects::NodeOfOther { root, node, at, expected, off, is });
         }
         if off != at {
             return self.env.reject(Objects::NodeElsewhere { off, node, at, expected });
         }
         Ok(())
-    }
-
-    /// The name of a type (`btf_type_name`).
-    pub(super) fn type_name(&self, btf: crate::state::BtfRef, id: TypeId) -> Step<Text> {
-        let name = self.btf(btf)?.type_by_id(id).map(|ty| Text::new(ty.name()));
-        Ok(name.unwrap_or_default())
     }
 
     /// The element that a kfunc takes from it or shows (`mark_reg_graph_node`); id, reference

@@ -125,12 +125,12 @@ impl<O: Observer> Sim<'_, '_, O> {
         if self.struct_ids_match((btf, id), state.off, (kptr.btf, kptr.id), strict)? {
             return Ok(true);
         }
-        let name = self.type_name(btf, id)?;
+        let name = Text::new(self.name_of_type(btf, id)?);
         self.refuse_kptr(kptr, reg, &state, name)
     }
 
     fn refuse_kptr(&mut self, kptr: &Kptr, reg: Reg, state: &RegState, name: Text) -> Step<bool> {
-        let target = self.type_name(kptr.btf, kptr.id)?;
+        let target = self.name_of_type(kptr.btf, kptr.id)?;
         let plain = TypeName(RegBase::BtfId, TypeFlags::empty());
         let is = Text::format(format_args!("{}{name}", TypeName::of(state)));
         let expected = if kptr.hold == KptrHold::Unref {
