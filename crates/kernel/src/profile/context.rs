@@ -4,7 +4,7 @@
 use super::{TypeRow, prog_type_text};
 use crate::{
     CtxAccess, CtxAnswer, CtxField, Direction, Fact, Profile, ProgContext, ProgType, RegBase,
-    RegType,
+    RegType, TypeFlags,
 };
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -100,8 +100,9 @@ impl Profile {
         access: CtxAccess,
         program: &ProgContext<'_>,
     ) -> Result<CtxAnswer<'_>, Fact> {
-        // Every is_valid_access begins with `off < 0`.
-        let Ok(offset) = u32::try_from(access.offset) else { return Ok(CtxAnswer::Refused) };
+        let Ok(offset) = u32::try_from(access.offset) else {
+            return Ok(before_context(access, program.prog_type));
+        };
         if program.prog_type == ProgType::STRUCT_OPS {
             return Ok(CtxAnswer::ByBtf);
         }
@@ -148,6 +149,25 @@ impl Profile {
     fn context_table(&self, program: &ProgContext<'_>) -> Result<u16, Fact> {
         self.decide(program, &"context access", |variant| variant.context)
     }
+}
+
+/// An access before the start of the context. Every `is_valid_access` begins with `off < 0`, but
+/// for `tp_prog_is_valid_access` of `kernel/trace/bpf_trace.c`: that compares the offset with a
+/// size, which is unsigned, and so permits reads.
+const fn before_context<'k>(access: CtxAccess, prog_type: ProgType) -> CtxAnswer<'k> {
+    let CtxAccess { offset, size, direction, .. } = access;
+    let reads = matches!(direction, Direction::Read) && prog_type.0 == ProgType::TRACEPOINT.0;
+    let aligned = size != 0 && offset.unsigned_abs().is_multiple_of(size);
+    if !reads || !aligned {
+        return CtxAnswer::Refused;
+    }
+    CtxAnswer::Allowed(CtxField {
+        ty: RegType { base: RegBase::Scalar, flags: TypeFlags::empty() },
+        btf: None,
+        field_size: 0,
+        is_retval: false,
+        conversion_fails: false,
+    })
 }
 
 /// Whether the context is the arguments of a kernel function (`btf_ctx_access`).
@@ -201,7 +221,6 @@ fn extend(run: &mut CtxRun, offset: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TypeFlags;
 
     #[test]
     fn packed_cells_are_the_same_cells() {
