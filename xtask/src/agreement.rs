@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use veristable_agreement::{
     Case, Class, Finished, Known, Match, Observation, Prediction, RunOptions, Said, machine_of,
     run as compare, summarise,
 };
-use veristable_corpus::{Manifest, cache, info, mutants, raw, structural};
+use veristable_corpus::{Manifest, cache, info, mutants, raw, rules, structural};
 use veristable_kernel::{Kernel, Profile};
 use veristable_object::{LinkOptions, Object};
 use veristable_oracle::{Oracle, Remembered};
@@ -19,7 +19,7 @@ use veristable_oracle::{Oracle, Remembered};
 /// Options of `cargo xtask agreement`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Sets: structural (our own); realworld, selftests-6.18, raw-6.18, info-6.18, … (see `cargo xtask corpus status`);
+Sets: structural and rules (our own); realworld, selftests-6.18, raw-6.18, info-6.18, … (see `cargo xtask corpus status`);
 mutants:SET:COUNT:SEED for one-instruction changes of a set's programs (mutants: those of realworld, 5000, seed 1).
 
 Example:
@@ -185,6 +185,9 @@ fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)> {
 /// The sets that are load requests and not objects.
 fn small_programs(set: &str, kernel: &Profile) -> Result<Option<Vec<Case>>> {
     let btf = kernel.btf(None)?;
+    if set == "rules" {
+        return rule_files(kernel).map(Some);
+    }
     if set == "structural" {
         let own = structural::structural().into_iter();
         let linked = btf.map(structural::linked).unwrap_or_default();
@@ -202,6 +205,29 @@ fn small_programs(set: &str, kernel: &Profile) -> Result<Option<Vec<Case>>> {
         return Ok(Some(tests.map(|t| Case { id: t.id, request: t.request }).collect()));
     }
     Ok(None)
+}
+
+/// The rule files of the verifier, so that their expectations can be held against a kernel.
+fn rule_files(kernel: &Profile) -> Result<Vec<Case>> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/verifier/tests/rules");
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+        paths.push(entry?.path());
+    }
+    paths.retain(|path| path.extension().is_some_and(|ext| ext == "bpfasm"));
+    paths.sort();
+    let mut cases = Vec::new();
+    for path in paths {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let parsed = rules::parse(&text, kernel).with_context(|| path.display().to_string())?;
+        let made = |case: rules::Case| Case {
+            id: format!("{stem}/{}", case.name.replace(' ', "-")),
+            request: case.request,
+        };
+        cases.extend(parsed.into_iter().filter(|case| case.is_for(&kernel.id().name)).map(made));
+    }
+    Ok(cases)
 }
 
 /// Messages about the fields of an instruction, which 6.18 checks while it simulates.

@@ -23,7 +23,7 @@
 //! | `kernel` | names of kernels | every kernel |
 //! | `type` | program type, as `BPF_PROG_TYPE_` without the prefix, any case | `socket_filter` |
 //! | `attach` | expected attach type, likewise | none |
-//! | `target` | name of a function or type of the kernel's BTF to attach to | none |
+//! | `target` | name of a function or type of the kernel's BTF to attach to; `STRUCTURE.MEMBER` for struct_ops | none |
 //! | `license` | text | `GPL` |
 //! | `flags` | names of load flags | none |
 //! | `caps` | names of capabilities, or `none` | all |
@@ -307,7 +307,12 @@ impl Settings {
                     .or_else(|| value.parse().ok().map(AttachType))
                     .ok_or_else(|| anyhow!("no attach type {value:?}"))?;
             }
-            "target" => request.attach = target(value, kernel)?,
+            "target" => {
+                request.attach = target(value, kernel)?;
+                if let Some(index) = member_index(value, kernel)? {
+                    request.expected_attach_type = AttachType(index);
+                }
+            }
             "license" => value.clone_into(&mut request.license),
             "name" => value.clone_into(&mut request.name),
             "flags" => request.flags = flags(&upper)?,
@@ -371,6 +376,18 @@ fn target(value: &str, kernel: &dyn Kernel) -> anyhow::Result<Attach> {
         .find_map(|prefix| name.strip_prefix(prefix))
         .unwrap_or(name);
     Ok(made(plain, id.0, member))
+}
+
+/// The place of the member that `STRUCTURE.MEMBER` names, which struct_ops programs have for their
+/// attach type.
+fn member_index(value: &str, kernel: &dyn Kernel) -> anyhow::Result<Option<u32>> {
+    let Some((name, member)) = value.split_once('.') else { return Ok(None) };
+    let btf = kernel_btf(kernel)?;
+    let id = btf.find_by_name(name, Kind::Struct);
+    let mut members = btf.type_by_id(id.unwrap_or_default())?.members();
+    let index = members.position(|found| found.name() == member);
+    let index = index.ok_or_else(|| anyhow!("{name:?} has no member {member:?}"))?;
+    Ok(Some(u32::try_from(index)?))
 }
 
 fn kernel_btf(kernel: &dyn Kernel) -> anyhow::Result<&Btf<'_>> {

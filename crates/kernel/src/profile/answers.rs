@@ -245,8 +245,12 @@ impl Kernel for Profile {
     fn iter_target(&self, name: &str) -> Answer<IterTarget<'_>> {
         self.need(FactKind::Iterators)?;
         let Some(btf) = &self.btf else { return Err(self.unknown("BTF")) };
+        // Kfuncs are named so too; only targets have a structure for the context
+        // (`DEFINE_BPF_ITER_FUNC` and `struct bpf_iter__*`).
+        let context = alloc::format!("bpf_iter__{name}");
+        let is_target = btf.find_by_name(&context, Kind::Struct).is_some();
         let func = alloc::format!("bpf_iter_{name}");
-        let id = btf.find_by_name(&func, Kind::Func);
+        let id = btf.find_by_name(&func, Kind::Func).filter(|_| is_target);
         let name = id.and_then(|id| btf.type_by_id(id).ok()).map(|ty| ty.name());
         Ok(name.map(|func| IterTarget { func }))
     }

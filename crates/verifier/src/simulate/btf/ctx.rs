@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Contexts that are the arguments of a kernel function (`btf_ctx_access` of `kernel/bpf/btf.c`).
 
+use super::iterators::{Nullable, nullable_arguments};
 use super::walk::name_or_anonymous;
 use crate::errno::Errno;
 use crate::mem::Text;
@@ -11,10 +12,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, Kind as Holds, RefKind};
 use crate::trace::Observer;
 use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
-use veristable_kernel::{
-    AttachType, CtxAccess, CtxAnswer, Direction, ProgContext, ProgType, RegBase, TypeFlags,
-    TypedArg,
-};
+use veristable_kernel::{AttachType, CtxAccess, Direction, ProgType, RegBase, TypeFlags, TypedArg};
 
 /// Arguments that a tracing program sees at most (`MAX_BPF_FUNC_ARGS`).
 const MAX_ARGS: i32 = 12;
@@ -167,11 +165,12 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             }
             Place::Pointer { arg, ty } => (arg, ty),
         };
-        let special = self.special_argument(off.cast_unsigned())?;
+        let pointee = ty.target().and_then(|id| target.btf.skip_modifiers(id).ok());
+        let to = pointee.map(|ty| ty.id());
+        let special = self.special_argument(off.cast_unsigned(), arg, to)?;
         if let Some(load) = special.filter(|load| load.kind == Holds::Buf) {
             return Ok(Some((load, None)));
         }
-        let pointee = ty.target().and_then(|id| target.btf.skip_modifiers(id).ok());
         if pointee.is_none_or(|ty| matches!(ty.kind(), Kind::Void | Kind::Int)) {
             return Ok(Some((SCALAR, None)));
         }
@@ -263,7 +262,12 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
 
     /// What the kernel fixes for single arguments of iterators and struct_ops members
     /// (`ctx_arg_info`): those that may be null, and those that must be given back.
-    fn special_argument(&mut self, off: u32) -> Step<Option<CtxLoad>> {
+    fn special_argument(
+        &mut self,
+        off: u32,
+        arg: u32,
+        pointee: Option<TypeId>,
+    ) -> Step<Option<CtxLoad>> {
         let nullable = |arg: &TypedArg<'_>| {
             arg.offset == off && arg.ty.flags.contains(TypeFlags::PTR_MAYBE_NULL)
         };
@@ -287,21 +291,21 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         if self.env.prog.attach_type != AttachType::TRACE_ITER {
             return Ok(None);
         }
-        let program = ProgContext { prog_type: self.env.prog.rules, ..self.env.context() };
-        let access = CtxAccess {
-            offset: off.cast_signed(),
-            size: 8,
-            direction: Direction::Read,
-            sign_extend: false,
+        let name = self.env.prog.attach_func_name.unwrap_or("");
+        let target = name.strip_prefix("bpf_iter_").unwrap_or("");
+        let Some(known) = nullable_arguments(target) else {
+            return self.env.unsupported("iterator context", target);
         };
-        match self.env.kernel.context(access, &program)? {
-            CtxAnswer::Allowed(field) => {
-                let arg = TypedArg { offset: off, ty: field.ty, btf: field.btf };
-                if nullable(&arg) { self.fixed_argument(arg).map(Some) } else { Ok(None) }
-            }
-            CtxAnswer::Refused => Ok(None),
-            CtxAnswer::ByBtf => self.env.unsupported("iterator context", ""),
-        }
+        let found = known.iter().find(|(known, _)| *known == arg);
+        Ok(found.map(|(_, found)| CtxLoad {
+            kind: match (found, pointee) {
+                (Nullable::Object { .. }, Some(id)) => Holds::BtfId { btf: BtfRef::Kernel, id },
+                _ => Holds::Buf,
+            },
+            flags: found.flags(),
+            ref_id: 0,
+            range: None,
+        }))
     }
 
     fn fixed_argument(&self, arg: TypedArg<'_>) -> Step<CtxLoad> {

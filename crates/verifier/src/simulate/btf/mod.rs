@@ -3,6 +3,7 @@
 
 pub(crate) mod ctx;
 pub(crate) mod ids;
+mod iterators;
 pub(crate) mod loaded;
 pub(crate) mod trust;
 mod walk;

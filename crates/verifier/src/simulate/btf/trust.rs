@@ -98,13 +98,6 @@ fn join<'b>(name: &[u8], suffix: &[u8], buffer: &'b mut [u8; SAFE_NAME]) -> Opti
 }
 
 impl<O: Observer> Sim<'_, '_, O> {
-    /// Whether objects that RCU protects stay alive here (`in_rcu_cs`): a program that cannot
-    /// sleep is in a read section as a whole.
-    pub(crate) const fn in_rcu_section(&self) -> bool {
-        let held = &self.cur.resources;
-        held.rcu || held.locks > 0 || !self.cur.in_sleepable
-    }
-
     /// What a pointer has after it was loaded from `from`, with the modifiers `flags` that the
     /// walk found and what the kernel promises of the member.
     pub(crate) fn inherited_trust(
@@ -125,7 +118,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if safe.contains(Safe::TRUSTED_OR_NULL) {
             return flags | TypeFlags::PTR_TRUSTED | TypeFlags::PTR_MAYBE_NULL;
         }
-        if !self.in_rcu_section() || from.may_be_null() {
+        if !self.in_rcu() || from.may_be_null() {
             return TypeFlags::PTR_UNTRUSTED;
         }
         if safe.contains(Safe::RCU) {

@@ -2,9 +2,10 @@
 //! Accesses through pointers to kernel objects (`check_ptr_to_btf_access`).
 
 use super::{Access, Span};
+use crate::errno::Errno;
 use crate::log::state::{TnumText, TypeName};
 use crate::mem::Text;
-use crate::messages::{BtfAccess, Memory, Message};
+use crate::messages::{BtfAccess, Memory, Message, Path};
 use crate::outcome::Step;
 use crate::simulate::btf::loaded::{Loaded, ObjectPart};
 use crate::simulate::sim::Sim;
@@ -23,20 +24,44 @@ impl<O: Observer> Sim<'_, '_, O> {
         let off = span.off.wrapping_add(pointer.off);
         let part = ObjectPart { btf, id, off, size: span.size };
         self.check_object_pointer(span.base, pointer, part)?;
-        let local = pointer.flags.contains(TypeFlags::MEM_ALLOC);
-        if local {
-            return self.env.unsupported("memory access", "object allocated by the program");
-        }
-        if matches!(access, Access::Write(_)) {
+        let is_local = pointer.flags.contains(TypeFlags::MEM_ALLOC);
+        if is_local {
+            self.check_local_object(pointer, part)?;
+        } else if matches!(access, Access::Write(_)) {
             return self.check_object_write(part);
         }
-        let loaded = self.look_into(part)?;
+        let mut loaded = self.look_into(part)?;
+        if is_local && matches!(loaded, Loaded::Object { .. }) {
+            // What the program itself put there is no pointer any more.
+            loaded = Loaded::Scalar;
+        }
         let Access::Read(Some(dst)) = access else { return Ok(()) };
         if let Loaded::Object { id, flags, safe } = loaded {
             let flags = self.inherited_trust(pointer, flags, safe);
             return self.load_object(dst, btf, id, flags);
         }
         self.load_no_object(dst, loaded)
+    }
+
+    /// What is asked before an object that the program allocated is accessed: that it is still
+    /// there, and that no special field is touched.
+    fn check_local_object(&mut self, pointer: &RegState, part: ObjectPart) -> Step {
+        let is_safe = TypeFlags::NON_OWN_REF | TypeFlags::MEM_RCU;
+        if pointer.ref_id == 0 && !pointer.flags.intersects(is_safe) {
+            let what = format_args!("ref_obj_id for allocated object must be non-zero");
+            return self.env.reject_with(Errno::EFAULT, Path::Bug { what: Text::format(what) });
+        }
+        let Some(record) = self.type_record(part.btf, part.id)? else { return Ok(()) };
+        let (off, end) = (i64::from(part.off), i64::from(part.off) + i64::from(part.size));
+        let mut fields = self.record(record)?.fields.iter();
+        let touched = fields.find(|field| {
+            let start = i64::from(field.offset);
+            off < start + i64::from(field.size) && start < end
+        });
+        match touched.map(|field| field.kind.name()) {
+            Some(field) => self.env.reject(BtfAccess::SpecialField { field }),
+            None => Ok(()),
+        }
     }
 
     /// What is asked of the pointer before it matters what lies there.
