@@ -113,7 +113,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// The id of a type in the kernel's BTF.
-    fn kernel_type(&mut self, ty: Option<TypeRef<'_>>) -> Step<TypeId> {
+    pub(super) fn kernel_type(&mut self, ty: Option<TypeRef<'_>>) -> Step<TypeId> {
         let Some(ty) = ty else {
             return self.env.unsupported("context field", "pointer without a type");
         };
