@@ -14,12 +14,12 @@ use std::process::{Command, Stdio};
 use veristable_btf::{Btf, Kind};
 use veristable_kernel::profile::{
     AllowedRule, Attachment, BtfRow, CompatRow, Config, CtxTable, FACTS_VERSION, Facts,
-    HelperArgRow, HelperSet, HookRule, Input, KfuncRow, KfuncSet, LsmRow, MapTypeRow, NamesRow,
-    ProgTypeRow, ProtoRow, Symbols, TracepointRow, TypeRow, Variant,
+    HelperArgRow, HelperSet, HookRule, Input, IterRule, KfuncRow, KfuncSet, LsmRow, MapTypeRow,
+    NamesRow, ProgTypeRow, ProtoRow, Symbols, TracepointRow, TypeRow, Variant,
 };
 use veristable_kernel::{
     ArgBase, ArgType, AttachType, BtfKind, FactKind, HelperId, KernelId, KfuncFlags, MapType,
-    NameList, Origin, ProgType, RegBase, RegType, RetType, ReturnRange,
+    NameList, Origin, ProgType, RegBase, RegType, RetType, ReturnRange, StrId,
 };
 use veristable_profiles::pack::{self, Payload};
 
@@ -215,10 +215,13 @@ fn build(sources: &Sources<'_>, names: &Names) -> anyhow::Result<Facts> {
         inputs: sources.inputs.clone(),
         strings: Default::default(),
         config: sources.config.clone(),
-        symbols: sources.symbols.clone(),
+        // All symbols would double a profile; what has a type and no symbol is a short list.
+        symbols: None,
+        without_symbol: builder.without_symbol(sources.symbols.as_ref()),
         helper_names: builder.helper_names()?,
         protos,
         hook_rules: builder.hook_rules(),
+        iter_rules: builder.iter_rules(),
         kfuncs: builder.kfuncs()?,
         variants,
         prog_types: builder.prog_types()?,
@@ -483,6 +486,34 @@ impl Builder<'_> {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// bpf_iter_tcp_get_func_proto of net/ipv4/tcp_ipv4.c and bpf_iter_unix_get_func_proto of
+    /// net/unix/af_unix.c, which came together with the prototypes.
+    fn iter_rules(&self) -> Vec<IterRule> {
+        let pairs = ["tcp", "unix"].into_iter().flat_map(|target| {
+            [("setsockopt", "bpf_sk_setsockopt_proto"), ("getsockopt", "bpf_sk_getsockopt_proto")]
+                .map(|(helper, proto)| (target, helper, proto))
+        });
+        let rule = |(target, helper, proto): (&str, &str, &str)| {
+            Some(IterRule {
+                target: self.names.id(target),
+                helper: *self.helper_ids.get(helper)?,
+                proto: *self.protos.get(proto)?,
+            })
+        };
+        pairs.filter_map(rule).collect()
+    }
+
+    /// Functions and variables with a type in BTF and no symbol.
+    fn without_symbol(&self, symbols: Option<&Symbols>) -> Option<Vec<StrId>> {
+        let symbols = symbols?;
+        let named = self.btf.types().filter(|ty| matches!(ty.kind(), Kind::Func | Kind::Var));
+        let names = named.map(|ty| ty.name()).filter(|name| symbols.get(name).is_none());
+        let names: BTreeSet<&str> = names.collect();
+        let mut ids: Vec<StrId> = names.into_iter().map(|name| self.names.id(name)).collect();
+        ids.sort_unstable();
+        Some(ids)
     }
 
     fn prog_types(&self) -> anyhow::Result<Vec<ProgTypeRow>> {

@@ -61,12 +61,17 @@ impl Kernel for Profile {
 
     fn symbol(&self, name: &str) -> Answer<u64> {
         let Some(symbols) = &self.facts.symbols else {
-            // A function with BTF has a symbol; the reverse does not hold.
-            let is_function = |btf: &Btf<'_>| btf.find_by_name(name, Kind::Func).is_some();
-            return match &self.btf {
-                Some(btf) if is_function(btf) => Ok(Some(0)),
-                _ => Err(self.unknown(format_args!("the symbol {name}"))),
+            let unknown = || Err(self.unknown(format_args!("the symbol {name}")));
+            let (Some(btf), Some(without)) = (&self.btf, &self.facts.without_symbol) else {
+                return unknown();
             };
+            let has_type = |kind| btf.find_by_name(name, kind).is_some();
+            if !has_type(Kind::Func) && !has_type(Kind::Var) {
+                return unknown();
+            }
+            let id = self.facts.strings.find(name);
+            let absent = id.is_some_and(|id| without.binary_search(&id).is_ok());
+            return Ok((!absent).then_some(0));
         };
         Ok(symbols.get(name))
     }
@@ -87,6 +92,9 @@ impl Kernel for Profile {
         }
         if let Some(proto) = self.hook_rule(id, program) {
             return Ok(self.helper_answer(proto, program));
+        }
+        if let Some(proto) = self.iter_rule(id, program) {
+            return Ok(self.helper_answer(Some(proto), program));
         }
         let in_set = |set: u16| {
             let set: Option<&HelperSet> = self.facts.helper_sets.get(usize::from(set));
@@ -326,6 +334,20 @@ impl Profile {
         let hook = program.attach_name?;
         let case = rule.cases.iter().find(|(list, _)| self.is_in(*list, hook));
         Some(case.map(|(_, proto)| *proto))
+    }
+
+    /// The prototype that a target of iterators adds (`bpf_iter_get_func_proto` of
+    /// `kernel/bpf/bpf_iter.c`).
+    fn iter_rule(&self, id: HelperId, program: &ProgContext<'_>) -> Option<u16> {
+        if (program.prog_type, program.expected_attach_type)
+            != (ProgType::TRACING, AttachType::TRACE_ITER)
+        {
+            return None;
+        }
+        let target = program.attach_name?;
+        let rules = self.facts.iter_rules.iter();
+        let mut rules = rules.filter(|rule| self.facts.str(rule.target) == target);
+        rules.find(|rule| rule.helper == id).map(|rule| rule.proto)
     }
 
     /// Whether a name, with or without `bpf_lsm_`, is in a list.

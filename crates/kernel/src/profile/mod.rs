@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use veristable_btf::Btf;
 
 /// Version of the layout of [`Facts`]. Stored data of another version is not read.
-pub const FACTS_VERSION: u32 = 1;
+pub const FACTS_VERSION: u32 = 2;
 
 /// A type of the kernel's BTF. Id 0: to be looked up by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -129,6 +129,17 @@ pub struct HookRule {
     pub helper: HelperId,
     /// For hooks in the list this prototype, the first that fits; otherwise none.
     pub cases: Vec<(NameList, u16)>,
+}
+
+/// A helper that only programs for one target of iterators have (`bpf_iter_get_func_proto`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IterRule {
+    /// Name of the target, without `bpf_iter_`.
+    pub target: StrId,
+    /// The helper.
+    pub helper: HelperId,
+    /// Its prototype.
+    pub proto: u16,
 }
 
 /// A program type.
@@ -280,6 +291,9 @@ pub struct Facts {
     pub config: Option<Config>,
     /// Symbols, if known.
     pub symbols: Option<Symbols>,
+    /// Where [`Facts::symbols`] are not stored: functions and variables of the kernel's BTF that
+    /// have no symbol, ascending. The compiler left nothing of them but their type.
+    pub without_symbol: Option<Vec<StrId>>,
     /// Helper names by number.
     pub helper_names: Vec<StrId>,
     /// Helper prototypes.
@@ -288,6 +302,8 @@ pub struct Facts {
     pub helper_sets: Vec<HelperSet>,
     /// Helpers that depend on the LSM hook.
     pub hook_rules: Vec<HookRule>,
+    /// Helpers of targets of iterators.
+    pub iter_rules: Vec<IterRule>,
     /// Kfuncs.
     pub kfuncs: Vec<KfuncRow>,
     /// Sets of kfuncs.
