@@ -251,6 +251,19 @@ fn is_listed<O: Observer>(env: &Env<'_, O>, list: NameList, name: &str) -> Step<
     Ok(env.kernel.names(list)?.is_some_and(|names| names.contains(&name)))
 }
 
+/// Which functions of `BTF_KFUNC_HOOK_FMODRET` have `KF_SLEEPABLE`, as the sources of Linux 6.18
+/// register them (`net/bpf/test_run.c`, `net/mptcp/bpf.c`).
+const MODIFY_RETURN_SLEEPABLE: [(&str, bool); 4] = [
+    ("bpf_fentry_test1", true),
+    ("bpf_modify_return_test", false),
+    ("bpf_modify_return_test2", false),
+    ("update_socket_protocol", false),
+];
+
+/// The one hook that is in both `bpf_lsm_disabled_hooks` and `sleepable_lsm_hooks` of
+/// `kernel/bpf/bpf_lsm.c`: no program was ever seen to attach there, sleepable or not.
+const DISABLED_SLEEPABLE: &str = "inode_need_killpriv";
+
 /// Whether sleepable programs may attach to the function.
 fn target_may_sleep<O: Observer>(env: &Env<'_, O>, name: &str) -> Step<bool> {
     match env.prog.prog_type {
@@ -260,14 +273,18 @@ fn target_may_sleep<O: Observer>(env: &Env<'_, O>, name: &str) -> Step<bool> {
             if injectable {
                 return Ok(true);
             }
-            if is_listed(env, NameList::ModifyReturnKfuncs, name)? {
-                return env.unsupported("sleepable program on an fmod_ret kfunc", name);
+            if !is_listed(env, NameList::ModifyReturnKfuncs, name)? {
+                return Ok(false);
             }
-            Ok(false)
+            match MODIFY_RETURN_SLEEPABLE.iter().find(|(known, _)| *known == name) {
+                Some((_, sleepable)) => Ok(*sleepable),
+                None => env.unsupported("sleepable program on an fmod_ret kfunc", name),
+            }
         }
         ProgType::LSM => {
             let hook = name.strip_prefix("bpf_lsm_").unwrap_or(name);
-            Ok(env.kernel.lsm_hook(hook)?.is_some_and(|hook| hook.sleepable))
+            let facts = env.kernel.lsm_hook(hook)?;
+            Ok(facts.is_some_and(|facts| facts.sleepable) || hook == DISABLED_SLEEPABLE)
         }
         _ => Ok(false),
     }

@@ -43,7 +43,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         };
         let ty = compared_type(call, reg, param, state);
         if !takes.types.contains(&ty) {
-            return self.refuse_type(reg, state, takes);
+            return self.refuse_type(reg, state, takes.types);
         }
         if state.kind.base() != RegBase::BtfId {
             return Ok(());
@@ -59,9 +59,31 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.check_helper_object(call, reg, param, state, takes)
     }
 
-    fn refuse_type(&mut self, reg: Reg, state: &RegState, takes: Registers<'_>) -> Step {
+    /// A pointer to a kernel object as a global function takes it: of type `wanted` or with one at
+    /// its start. `nullable`: or null.
+    pub(crate) fn check_trusted_object(
+        &mut self,
+        reg: Reg,
+        state: &RegState,
+        wanted: veristable_btf::TypeId,
+        nullable: bool,
+    ) -> Step {
+        let Some(takes) = self.env.kernel.compatible_registers(ArgBase::BtfId)? else {
+            return self.bug(format_args!("unsupported arg type"));
+        };
+        let mut ty = RegType { base: state.kind.base(), flags: state.flags };
+        if nullable {
+            ty.flags.remove(TypeFlags::PTR_MAYBE_NULL);
+        }
+        if !takes.types.contains(&ty) {
+            return self.refuse_type(reg, state, takes.types);
+        }
+        self.match_object(reg, state, wanted, false)
+    }
+
+    fn refuse_type(&mut self, reg: Reg, state: &RegState, takes: &[RegType]) -> Step {
         let mut expected = Text::default();
-        for (number, RegType { base, flags }) in takes.types.iter().enumerate() {
+        for (number, RegType { base, flags }) in takes.iter().enumerate() {
             let separator = if number > 0 { ", " } else { "" };
             // Writing to a text never fails.
             let _ = write!(expected, "{separator}{}", TypeName(*base, *flags));

@@ -429,11 +429,12 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
                 self.check_offset(reg, &value)?;
                 self.check_dynptr(reg, DynptrUse::Use { kind: None, read_only: true })?;
             }
-            ArgKind::BtfId { nullable, .. } => {
+            ArgKind::BtfId { id, nullable, .. } => {
                 if nullable && value.is_null() {
                     return Ok(());
                 }
-                return self.env.unsupported("global function", "kernel object");
+                self.check_trusted_object(reg, &value, id, nullable)?;
+                self.check_offset(reg, &value)?;
             }
         }
         Ok(())

@@ -159,6 +159,13 @@ impl<O: Observer> Sim<'_, '_, O> {
                 Ok(range.map(|(min, max)| Allowed { place: PLACE, min, max, low_half: true }))
             }
             (ProgType::STRUCT_OPS, _) => Ok(self.returned_pointee().and_then(|_| within(0, 0))),
+            (ProgType::KPROBE, attach) => {
+                let is_session = matches!(
+                    attach,
+                    AttachType::TRACE_KPROBE_SESSION | AttachType::TRACE_UPROBE_SESSION
+                );
+                Ok(if is_session { within(0, 1) } else { None })
+            }
             _ => {
                 // The attach type that counts is the one after the load gate's corrections.
                 let context = ProgContext { prog_type: prog.rules, ..self.env.context() };
