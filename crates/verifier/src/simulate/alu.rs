@@ -179,8 +179,9 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// Two operands: numbers, or a pointer and a number, or two pointers.
     fn operate(&mut self, op: AluOp, width: Width, dst: Reg, src: Operand) -> Step {
         let left = self.copy_of(dst)?;
-        if left.kind == Kind::Arena {
-            return self.env.unsupported("arena", "arithmetic");
+        if left.kind == Kind::Arena && left.flags.is_empty() {
+            // Wherever it ends up, an access there does no harm.
+            return Ok(());
         }
         let right = match src {
             Operand::Reg(src) => self.copy_of(src)?,

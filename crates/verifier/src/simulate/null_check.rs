@@ -24,7 +24,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         };
         let become_valid = |reg: &mut RegState| {
             match reg.kind {
-                Kind::MapValue { .. } => (reg.kind, reg.flags) = (valid.kind, valid.flags),
+                Kind::MapValue { .. } => {
+                    (reg.kind, reg.flags, reg.from_map) = (valid.kind, valid.flags, valid.from_map);
+                }
                 _ => reg.flags.remove(TypeFlags::PTR_MAYBE_NULL),
             }
             if !keeps_id {
@@ -109,6 +111,9 @@ impl<O: Observer> Sim<'_, '_, O> {
                 _ => pointer.kind,
             }
         };
+        if matches!(valid.kind, Kind::XdpSock | Kind::Socket) {
+            valid.from_map = RegState::came_from(map);
+        }
         Ok(valid)
     }
 

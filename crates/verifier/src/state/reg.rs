@@ -27,6 +27,9 @@ pub struct RegState {
     /// Stack pointers: whose stack. The kernel keeps this apart from the type and does not carry
     /// it along in `scalar += pointer`, so neither is it part of [`Kind::Stack`].
     pub frame: u8,
+    /// Sockets found in a map: which map, 0 if it was none. The kernel leaves the map's address
+    /// where it was, and compares it with other states ([`RegState::came_from`] makes it).
+    pub from_map: u8,
     /// Scalars: the number. Pointers: the variable part of the offset.
     pub value: Quad,
 }
@@ -274,8 +277,17 @@ impl RegState {
             ref_id: 0,
             subreg_def: 0,
             frame: 0,
+            from_map: 0,
             value,
         }
+    }
+
+    /// The number of a map for [`RegState::from_map`].
+    #[must_use]
+    pub fn came_from(map: MapRef) -> u8 {
+        // A program uses 64 maps at most.
+        let number = map.index.0.saturating_mul(2).saturating_add(u32::from(map.inner));
+        u8::try_from(number.saturating_add(1)).unwrap_or(u8::MAX)
     }
 
     /// This number.
@@ -359,7 +371,10 @@ impl RegState {
     /// Everything before `var_off` is equal.
     #[must_use]
     pub fn same_head(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.flags == other.flags && self.off == other.off
+        self.kind == other.kind
+            && self.flags == other.flags
+            && self.off == other.off
+            && self.from_map == other.from_map
     }
 
     /// Everything before `id` is equal.
