@@ -56,6 +56,8 @@ messages! {
         NotRcu { reg: u8 } EINVAL => "R{reg} must be a rcu pointer";
         /// `check_kfunc_args`
         NotContext { arg: u8, ty: Text } EINVAL => "arg#{arg} expected pointer to ctx, but got {ty}";
+        /// `get_kern_ctx_btf_id` of `kernel/bpf/btf.c`
+        ContextNotStruct { id: u32 } EINVAL => "kern ctx type id {id} is not a struct";
         /// `check_kfunc_args`; `drop` is the kfunc that takes such an object.
         WrongDrop { arg: u8, drop: &'static str } EINVAL => "arg#{arg} expected for {drop}()";
         /// `check_kfunc_args`

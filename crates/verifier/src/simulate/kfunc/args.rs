@@ -309,8 +309,12 @@ impl<O: Observer> Sim<'_, '_, O> {
             };
             let context =
                 crate::analysis::prog_context::kernel_context(kernel, self.env.prog.rules);
-            if context.is_none() {
-                return Err(Stop::Rejected(crate::errno::Errno::EINVAL));
+            let ty = context.and_then(|id| kernel.type_by_id(id).ok());
+            let Some(ty) = ty else {
+                return self.env.unsupported("kernel BTF", "bpf_ctx_convert");
+            };
+            if !ty.kind().is_composite() {
+                return self.env.reject(Kfunc::ContextNotStruct { id: ty.id().0 });
             }
             call.context = context;
         }
