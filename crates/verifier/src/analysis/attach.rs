@@ -4,7 +4,7 @@
 
 use crate::analysis::kfuncs::check_model;
 use crate::analysis::program_target;
-use crate::env::{Env, SubprogFlags};
+use crate::env::{Env, Subprog, SubprogFlags};
 use crate::errno::Errno;
 use crate::mem::Text;
 use crate::messages::Attach;
@@ -101,20 +101,58 @@ fn check_struct_ops<O: Observer>(env: &mut Env<'_, O>) -> Step {
     }
     // All that the structures' own tests refuse in 6.18 are sleepable programs for some members.
     if env.prog.sleepable
-        && ops.check_member.is_some()
-        && matches!(env.kernel.sleepable(&env.context())?, Sleepable::No(_))
+        && let Some(check) = ops.check_member
+        && !member_may_sleep(env, check, member.name())?
     {
         return env.reject_with(Errno::EINVAL, unsupported());
     }
-    if env.subprogs.iter().any(|subprog| subprog.flags.contains(SubprogFlags::HAS_TAIL_CALL)) {
-        // Refused if an argument is a reference (`__ref`), which the facts do not tell.
-        return env.unsupported("tail call in a struct_ops program", "");
+    let tail_call = |subprog: &Subprog| subprog.flags.contains(SubprogFlags::HAS_TAIL_CALL);
+    if env.subprogs.iter().any(tail_call)
+        && reference_arguments(btf, ty.name(), member.name()).next().is_some()
+    {
+        return env.reject(Attach::TailCallWithReference);
     }
     env.prog.attach_btf = Some(btf);
     env.prog.attach_btf_id = TypeId(btf_id);
     env.prog.attach_func_proto = Some(proto);
     env.prog.attach_func_name = Some(member.name());
     Ok(())
+}
+
+/// Whether a sleepable program may implement a member, by what `check_member` of its structure is
+/// (`kernel/sched/ext.c`, `net/bpf/bpf_dummy_struct_ops.c` of Linux 6.18).
+fn member_may_sleep<O: Observer>(env: &Env<'_, O>, check: &str, member: &str) -> Step<bool> {
+    const SCHED_EXT: [&str; 8] = [
+        "init_task",
+        "cgroup_init",
+        "cgroup_exit",
+        "cgroup_prep_move",
+        "cpu_online",
+        "cpu_offline",
+        "init",
+        "exit",
+    ];
+    Ok(match check {
+        "bpf_scx_check_member" => SCHED_EXT.contains(&member),
+        "bpf_dummy_ops_check_member" => member == "test_sleepable",
+        _ => !matches!(env.kernel.sleepable(&env.context())?, Sleepable::No(_)),
+    })
+}
+
+/// The places of the arguments of a struct_ops member that the program must give back: their names
+/// end in `__ref` in the stub function (`prepare_arg_info` of `kernel/bpf/bpf_struct_ops.c`).
+pub(crate) fn reference_arguments<'b>(
+    btf: &'b Btf<'_>,
+    structure: &str,
+    member: &str,
+) -> impl Iterator<Item = usize> + use<'b> {
+    let stub = Text::format(format_args!("{structure}__{member}"));
+    let stub = btf.find_by_name(stub.as_str(), Kind::Func);
+    let func = stub.and_then(|id| btf.type_by_id(id).ok()?.as_func());
+    let proto = func.and_then(|func| btf.type_by_id(func.proto).ok()?.as_func_proto());
+    let params = proto.into_iter().flat_map(|proto| proto.params.enumerate());
+    let is_reference = |name: &str| name.strip_suffix("__ref").is_some_and(|name| !name.is_empty());
+    params.filter(move |(_, param)| is_reference(param.name())).map(|(place, _)| place)
 }
 
 /// `btf_type_resolve_func_ptr`

@@ -20,6 +20,8 @@ messages! {
         InvalidMember { member: Text, index: u32, name: Text } EINVAL => "attach to invalid member {member}(@idx {index}) of struct {name}";
         /// `check_struct_ops_btf_id`; `EINVAL` if the structure's own test refuses.
         UnsupportedMember { member: Text, name: Text } ENOTSUPP => "attach to unsupported member {member} of struct {name}";
+        /// `check_struct_ops_btf_id`
+        TailCallWithReference EINVAL => "program with __ref argument cannot tail call";
         /// `bpf_check_attach_target`
         NoBtfId EINVAL => "Tracing programs must provide btf_id";
         /// `bpf_check_attach_target`

@@ -3,6 +3,7 @@
 
 use super::iterators::{Nullable, nullable_arguments};
 use super::walk::name_or_anonymous;
+use crate::analysis::attach::reference_arguments;
 use crate::errno::Errno;
 use crate::mem::Text;
 use crate::messages::BtfAccess;
@@ -419,15 +420,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         }
         let Some(target) = self.context_target() else { return Ok(()) };
         let Some((structure, member)) = self.struct_ops_names() else { return Ok(()) };
-        let stub = Text::format(format_args!("{structure}__{member}"));
-        let stub = target.btf.find_by_name(stub.as_str(), Kind::Func);
-        let proto = stub.and_then(|id| target.btf.type_by_id(id).ok()?.as_func());
-        let proto = proto.and_then(|func| target.btf.type_by_id(func.proto).ok()?.as_func_proto());
-        let Some(proto) = proto else { return Ok(()) };
-        for (index, param) in proto.params.enumerate() {
-            if param.name().strip_suffix("__ref").is_none_or(str::is_empty) {
-                continue;
-            }
+        for index in reference_arguments(target.btf, structure, member) {
             let Some(off) = target.offset(index) else {
                 return self.env.unsupported("struct_ops context", structure);
             };

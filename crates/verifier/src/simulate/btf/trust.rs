@@ -83,7 +83,8 @@ pub(super) fn promises(btf: &Btf<'_>, id: TypeId, member: &str, target: TypeId) 
             })
         })
     };
-    suffixes.into_iter().filter(|(suffix, _)| holds(suffix)).map(|(_, safe)| safe).collect()
+    let held = suffixes.into_iter().filter(|(suffix, _)| holds(suffix));
+    held.fold(Safe::default(), |all, (_, safe)| all | safe)
 }
 
 /// One name behind the other, if there is room for both and the zero that C needs.
