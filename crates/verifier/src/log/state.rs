@@ -292,12 +292,12 @@ fn write_head(fields: &mut Fields<'_>, names: StateNames<'_>, reg: &RegState) ->
     if reg.flags.contains(TypeFlags::NON_OWN_REF) {
         fields.put(format_args!("non_own_ref"))?;
     }
-    if let Kind::ConstMapPtr { map, .. } | Kind::MapValue { map, .. } | Kind::MapKey { map, .. } =
-        reg.kind
-        && let Some(map) = names.map(map)
+    if let Kind::ConstMapPtr { map: which, .. }
+    | Kind::MapValue { map: which, .. }
+    | Kind::MapKey { map: which, .. } = reg.kind
+        && let Some(map) = names.map(which)
     {
-        // The kernel keeps 15 bytes of a name.
-        let name = map.name.get(..15).unwrap_or(&map.name);
+        let name = which.name(map);
         if !name.is_empty() {
             fields.put(format_args!("map={name}"))?;
         }

@@ -5,6 +5,7 @@ use crate::domain::Quad;
 use crate::env::{MapIndex, SubprogId};
 use veristable_btf::TypeId;
 use veristable_kernel::{RegBase, TypeFlags};
+use veristable_program::MapSpec;
 
 /// What is known of a register (`struct bpf_reg_state` without `precise`, which stands in
 /// [`super::FrameMarks`]).
@@ -196,6 +197,19 @@ pub struct MapRef {
     pub index: MapIndex,
     /// Its inner map rather than itself.
     pub inner: bool,
+}
+
+impl MapRef {
+    /// The name that the kernel has for it: the first 15 bytes; none for an inner map, of which it
+    /// knows what all that may be put there have in common (`bpf_map_meta_alloc`,
+    /// `kernel/bpf/map_in_map.c`).
+    #[must_use]
+    pub fn name(self, spec: &MapSpec) -> &str {
+        match self.inner {
+            true => "",
+            false => spec.name.get(..15).unwrap_or(&spec.name),
+        }
+    }
 }
 
 /// What memory a dynptr describes (`enum bpf_dynptr_type`).

@@ -2,14 +2,12 @@
 //! Arguments that point to a special field of a map's value (`check_map_field_pointer`).
 
 use crate::analysis::record::{self, FieldKind};
-use crate::mem::Text;
 use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
 use crate::state::{Kind, MapRef};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_program::MapSpec;
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// A timer, work queue or task work (`process_timer_func`, `process_wq_func`,
@@ -25,14 +23,14 @@ impl<O: Observer> Sim<'_, '_, O> {
         };
         let spec = self.map_spec(map)?;
         if !record::has_btf(spec) {
-            return self.env.reject(Objects::FieldWithoutBtf { map: map_name(spec), field });
+            return self.env.reject(Objects::FieldWithoutBtf { map: map.name(spec).into(), field });
         }
         let at = match self.map_record(map)? {
             Some(id) => self.record(id)?.offset_of(kind.kinds()),
             None => None,
         };
         let Some(at) = at else {
-            return self.env.reject(Objects::NoField { map: map_name(spec), field });
+            return self.env.reject(Objects::NoField { map: map.name(spec).into(), field });
         };
         let off = variable.cast_signed().wrapping_add(i64::from(state.off));
         if i64::from(at) != off {
@@ -40,9 +38,4 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
         Ok((map, uid))
     }
-}
-
-/// A map's name as the kernel keeps it: 15 bytes.
-pub(super) fn map_name(spec: &MapSpec) -> Text {
-    Text::new(spec.name.get(..15).unwrap_or(&spec.name))
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Pointers to kernel objects in map values.
 
-use super::fields::map_name;
 use crate::analysis::record::{self, Field, FieldKind, FieldKinds, Kptr, KptrHold};
 use crate::log::state::{TnumText, TypeName};
 use crate::mem::Text;
@@ -173,7 +172,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if let Kind::MapValue { map, .. } = state.kind {
             let spec = self.map_spec(map)?;
             if !record::has_btf(spec) {
-                return self.env.reject(Objects::KptrWithoutBtf { map: map_name(spec) });
+                return self.env.reject(Objects::KptrWithoutBtf { map: map.name(spec).into() });
             }
         }
         let Some(variable) = state.value.as_const() else {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Locks (`process_spin_lock`).
 
-use super::fields::map_name;
 use super::regions::is_tree_kfunc;
 use crate::analysis::record::{self, FieldKinds};
 use crate::env::Target;
@@ -86,20 +85,20 @@ impl<O: Observer> Sim<'_, '_, O> {
         let Some(variable) = state.value.as_const() else {
             return self.env.reject(Objects::LockVariable { reg: number, lock });
         };
-        let spec = match state.kind {
-            Kind::MapValue { map, .. } => Some(self.map_spec(map)?),
+        let map = match state.kind {
+            Kind::MapValue { map, .. } => Some((map, self.map_spec(map)?)),
             _ => None,
         };
-        if let Some(spec) = spec.filter(|spec| !record::has_btf(spec)) {
-            return self.env.reject(Objects::LockWithoutBtf { map: map_name(spec), lock });
+        if let Some((map, spec)) = map.filter(|(_, spec)| !record::has_btf(spec)) {
+            return self.env.reject(Objects::LockWithoutBtf { map: map.name(spec).into(), lock });
         }
         let at = match self.reg_record(&state)? {
             Some(id) => self.record(id)?.offset_of(kind.field()),
             None => None,
         };
         let Some(at) = at else {
-            let (what, name) = match spec {
-                Some(spec) => ("map", map_name(spec)),
+            let (what, name) = match map {
+                Some((map, spec)) => ("map", map.name(spec).into()),
                 None => ("local", "kptr".into()),
             };
             return self.env.reject(Objects::NoLock { what, name, lock });
