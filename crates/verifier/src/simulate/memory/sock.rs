@@ -56,8 +56,10 @@ fn has_field(kind: Kind, off: i32, size: u32) -> bool {
         return false;
     }
     match kind {
-        Kind::SockCommon => !sock::NOT_COMMON.contains(&off) && sock::has_field(off, size),
-        Kind::Socket => sock::has_field(off, size),
+        Kind::SockCommon => {
+            !full_sock::NOT_COMMON.contains(&off) && full_sock::has_field(off, size)
+        }
+        Kind::Socket => full_sock::has_field(off, size),
         Kind::TcpSock => tcp_sock::has_field(off, size),
         Kind::XdpSock => off < xdp_sock::END && size == 4,
         _ => false,
@@ -66,7 +68,7 @@ fn has_field(kind: Kind, off: i32, size: u32) -> bool {
 
 /// `struct bpf_sock` (`include/uapi/linux/bpf.h`, `bpf_sock_is_valid_access` of
 /// `net/core/filter.c`)
-mod sock {
+mod full_sock {
     use core::ops::Range;
 
     /// Fields that sockets of other kinds lack: `type` to `priority`.
