@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use veristable_agreement::{
     Case, Class, Finished, Known, Match, Observation, Prediction, RunOptions, Said, machine_of,
-    run as compare, summarise,
+    probe, run as compare, summarise,
 };
 use veristable_corpus::{Manifest, cache, info, mutants, raw, rules, structural};
 use veristable_kernel::{Kernel, Profile};
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .as_deref()
         .unwrap_or_else(|| args.oracle.strip_prefix("vm:").unwrap_or(&args.oracle));
     let kernel = if name == "live" {
-        veristable_profiles::live()?
+        probe::behaviours(veristable_profiles::live()?, oracle.as_mut())?
     } else {
         veristable_profiles::open(name)?
     };

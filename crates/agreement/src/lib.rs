@@ -4,6 +4,7 @@
 //! ```text
 //! cells     a sample of a kernel's facts, as programs
 //! compare   one program: classes of verdicts, message, counts, log
+//! probe     behaviours that a kernel shows
 //! run       a set: predict, ask, compare
 //! table     sums over a set
 //! known     the checked-in list of known disagreements
@@ -12,6 +13,7 @@
 pub mod cells;
 mod compare;
 mod known;
+pub mod probe;
 mod run;
 mod table;
 

@@ -23,7 +23,10 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let name = args.kernel.as_deref().unwrap_or_else(|| kernel_of(&args.oracle));
-    let kernel = input::open_kernel(name)?;
+    let mut kernel = input::open_kernel(name)?;
+    if name == "live" {
+        kernel = veristable_agreement::probe::behaviours(kernel, oracle.as_mut())?;
+    }
     let mut cases = Vec::new();
     let mut not_loadable = Vec::new();
     for path in &args.files {

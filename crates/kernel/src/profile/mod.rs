@@ -427,6 +427,14 @@ impl Profile {
         self
     }
 
+    /// The same kernel with or without a behaviour, as a probe of it found out.
+    #[must_use]
+    pub fn with_behaviour(mut self, behaviour: crate::Behaviour, has: bool) -> Self {
+        self.behaviours.set(behaviour, has);
+        self.facts.behaviours = self.behaviours.iter().map(|one| one.id().into()).collect();
+        self
+    }
+
     /// The kernel's BTF, to share.
     #[must_use]
     pub fn shared_btf(&self) -> Option<Arc<Btf<'static>>> {

@@ -142,6 +142,13 @@ impl Quad {
         self.forget_32();
     }
 
+    /// The low half is this number; the 64-bit ranges stay (`__mark_reg32_known`).
+    pub const fn set_low(&mut self, number: u32) {
+        self.bits = self.bits.with_subreg(Tnum::constant(number as u64));
+        self.u32 = Interval::single(number);
+        self.s32 = Interval::single(number as i32);
+    }
+
     /// Forgets the 64-bit ranges.
     pub const fn forget_64(&mut self) {
         self.u64 = Interval::FULL;

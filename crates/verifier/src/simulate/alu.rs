@@ -2,12 +2,14 @@
 //! Arithmetic (`check_alu_op`, `adjust_reg_min_max_vals`).
 
 use super::sim::Sim;
-use crate::domain::{AluResult, Narrow};
+use crate::domain::{AluResult, Interval, Narrow, Quad};
+use crate::errno::Errno;
 use crate::messages::Arithmetic;
-use crate::outcome::Step;
+use crate::outcome::{Abort, Step};
 use crate::state::{Kind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{AluOp, Operand, Reg, Size, Swap, SwapBits, Width};
+use veristable_kernel::Behaviour;
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// `dst = dst op src`, and the copies.
@@ -210,6 +212,36 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
     }
 
+    /// A number that is 0 or -1, such as a sign spread over all bits, goes on as either: the branch
+    /// does the instruction again with 0, this path has -1 (`maybe_fork_scalars`). What the first
+    /// operand is now.
+    fn fork_sign_mask(&mut self, dst: Reg, value: Quad) -> Step<Quad> {
+        const EITHER: Interval<i64> = Interval::new(-1, 0);
+        const EITHER_LOW: Interval<i32> = Interval::new(-1, 0);
+        let low_only = value.s64 != EITHER;
+        if (low_only && value.s32 != EITHER_LOW)
+            || !self.env.kernel.behaviours().has(Behaviour::ForkOnSignMask)
+        {
+            return Ok(value);
+        }
+        self.push_branch(self.insn, self.insn, false, Errno::E2BIG)?;
+        let become_number = |reg: &mut RegState, number: i32| {
+            if low_only {
+                reg.value.set_low(number.cast_unsigned());
+            } else {
+                reg.set_number(i64::from(number).cast_unsigned());
+            }
+        };
+        let Self { env, store, pending, .. } = self;
+        let state = &mut pending.last_mut().ok_or(Abort::Internal("no branch"))?.state;
+        let depth = state.depth;
+        let frame = store.frame_mut(&env.budget, state.frame_mut(depth)?)?;
+        become_number(frame.reg_mut(dst.index())?, 0);
+        let reg = self.reg_mut(dst)?;
+        become_number(reg, -1);
+        Ok(reg.value)
+    }
+
     /// Two numbers.
     fn compute(
         &mut self,
@@ -220,7 +252,11 @@ impl<O: Observer> Sim<'_, '_, O> {
         left: &RegState,
         right: &RegState,
     ) -> Step {
-        let result = left.value.alu(op, &right.value, width);
+        let mut value = left.value;
+        if matches!(op, AluOp::And | AluOp::Or) && right.value.bits.is_const() {
+            value = self.fork_sign_mask(dst, value)?;
+        }
+        let result = value.alu(op, &right.value, width);
         if result != AluResult::Unknown && matches!(op, AluOp::Add | AluOp::Sub) {
             self.mask_scalar(op, dst, src)?;
         }
