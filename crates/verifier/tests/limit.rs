@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Programs at the instruction limit are refused as the kernel does it, within the default budget.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros, missing_docs)]
+
+use veristable_isa::asm::assemble;
+use veristable_kernel::ProgType;
+use veristable_program::LoadRequest;
+use veristable_verifier::{Errno, Options, Outcome, Silent, verify};
+
+/// The program must be too large, and its verification must fit into 512 MiB.
+fn check(name: &str, text: &str) {
+    let kernel = veristable_profiles::open(veristable_profiles::DEFAULT).unwrap();
+    let request = LoadRequest {
+        name: name.into(),
+        prog_type: ProgType::SOCKET_FILTER,
+        license: "GPL".into(),
+        insns: assemble(text, &()).unwrap().insns,
+        ..LoadRequest::default()
+    };
+    let options = Options { memory: 512 << 20, ..Options::default() };
+    let outcome = verify(&request, &kernel, &options, &mut Silent);
+    let Outcome::Rejected(rejected) = outcome else { panic!("{name}: {outcome:?}") };
+    assert_eq!(rejected.errno, Errno::E2BIG, "{name}");
+    assert_eq!(rejected.stats.unwrap().processed_insns, 1_000_001, "{name}");
+}
+
+#[test]
+fn a_counted_loop_without_end() {
+    check(
+        "counted",
+        "r6 = 0\nr7 = 0\nloop:\nr6 += 1\nr7 += r6\nif r6 < 100000000 goto loop\nr0 = 0\nexit\n",
+    );
+}
+
+#[test]
+fn a_counted_loop_that_writes_its_stack() {
+    let slots: String =
+        (1..=16).map(|slot| format!("*(u64 *)(r10 - {}) = r6\n", slot * 8)).collect();
+    check(
+        "stack",
+        &format!(
+            "r6 = 0\nloop:\nr6 += 1\n{slots}if r6 < 100000000 goto loop\nr0 = 0\nexit\n"
+        ),
+    );
+}
+
+#[test]
+fn branches_that_never_meet() {
+    let forks: String = (0..28)
+        .map(|bit| {
+            format!(
+                "r8 = r7\nr8 >>= {bit}\nr8 &= 1\nif r8 == 0 goto skip{bit}\nr6 += {}\nskip{bit}:\n",
+                1 << bit
+            )
+        })
+        .collect();
+    check(
+        "forks",
+        &format!(
+            "r7 = *(u32 *)(r1 + 0)\nr6 = 0\n{forks}r9 = r10\nr9 -= 8\n*(u64 *)(r10 - 8) = r6\n\
+             if r6 == 77777 goto out\nout:\nr0 = 0\nexit\n"
+        ),
+    );
+}
