@@ -38,9 +38,7 @@ fn a_counted_loop_that_writes_its_stack() {
         (1..=16).map(|slot| format!("*(u64 *)(r10 - {}) = r6\n", slot * 8)).collect();
     check(
         "stack",
-        &format!(
-            "r6 = 0\nloop:\nr6 += 1\n{slots}if r6 < 100000000 goto loop\nr0 = 0\nexit\n"
-        ),
+        &format!("r6 = 0\nloop:\nr6 += 1\n{slots}if r6 < 100000000 goto loop\nr0 = 0\nexit\n"),
     );
 }
 
