@@ -28,7 +28,7 @@
 //! | `flags` | names of load flags | none |
 //! | `caps` | names of capabilities, or `none` | all |
 //! | `log` | level and size of the buffer | level 2, 1 MiB |
-//! | `map` | `NAME TYPE key=N value=N entries=N flags=N` | |
+//! | `map` | `NAME TYPE key=N value=N entries=N flags=N`; `hex=DIGITS`: what its first value is, `frozen`: programs' loader froze it, `inner=NAME`: an earlier map as the template of what it holds | |
 //! | `func` | a prototype: `NAME global|static TYPE(TYPE, …)`, see `prototypes.rs` | no BTF |
 //! | `fd_array` | names of maps or `none` for each entry; `counted` first if it has a count | |
 //!
@@ -321,7 +321,10 @@ impl Settings {
                 let (level, size) = value.split_once(' ').unwrap_or((value, "0"));
                 request.log = LogRequest { level: level.parse()?, size: size.trim().parse()? };
             }
-            "map" => request.maps.push(Arc::new(map(value)?)),
+            "map" => {
+                let made = map(value, &request.maps)?;
+                request.maps.push(Arc::new(made));
+            }
             "func" => self.prototypes.push(prototypes::parse(value)?),
             "fd_array" => self.read_fd_array(value)?,
             _ => return Ok(false),
@@ -413,15 +416,31 @@ fn capabilities(names: &str) -> anyhow::Result<Capabilities> {
     })
 }
 
-fn map(value: &str) -> anyhow::Result<MapDesc> {
+fn map(value: &str, earlier: &[Arc<MapDesc>]) -> anyhow::Result<MapDesc> {
     let mut words = value.split_whitespace();
     let name = words.next().ok_or_else(|| anyhow!("a map without a name"))?;
     let kind = words.next().unwrap_or("").to_ascii_uppercase();
     let map_type = MapType::from_name(&kind).ok_or_else(|| anyhow!("no map type {kind:?}"))?;
-    let mut spec = MapSpec { name: name.to_owned(), map_type, ..MapSpec::default() };
+    let spec = MapSpec { name: name.to_owned(), map_type, ..MapSpec::default() };
+    let mut made = MapDesc { spec, ..MapDesc::default() };
     for word in words {
+        if word == "frozen" {
+            made.frozen = true;
+            continue;
+        }
         let (key, number) = word.split_once('=').ok_or_else(|| anyhow!("{word:?}: no number"))?;
+        if key == "hex" {
+            made.contents = Some(bytes(number)?.into());
+            continue;
+        }
+        if key == "inner" {
+            let inner = earlier.iter().find(|map| map.spec.name == number);
+            let inner = inner.ok_or_else(|| anyhow!("no map {number:?}"))?;
+            made.inner = Some(Arc::new(inner.spec.clone()));
+            continue;
+        }
         let number: u32 = number.parse()?;
+        let spec = &mut made.spec;
         match key {
             "key" => spec.key_size = number,
             "value" => spec.value_size = number,
@@ -430,7 +449,18 @@ fn map(value: &str) -> anyhow::Result<MapDesc> {
             _ => bail!("no property {key:?} of a map"),
         }
     }
-    Ok(MapDesc { spec, ..MapDesc::default() })
+    Ok(made)
+}
+
+/// Bytes written as hexadecimal digits.
+fn bytes(digits: &str) -> anyhow::Result<Vec<u8>> {
+    let pairs = (0..digits.len()).step_by(2).map(|at| digits.get(at..at + 2));
+    pairs
+        .map(|pair| {
+            let pair = pair.ok_or_else(|| anyhow!("{digits:?}: an odd number of digits"))?;
+            Ok(u8::from_str_radix(pair, 16)?)
+        })
+        .collect()
 }
 
 /// What names in the assembly mean.
