@@ -60,8 +60,12 @@ fn helper<'a, O: Observer>(env: &Env<'a, O>, id: i32, ops: Ops) -> Step<Option<H
         return Ok(None);
     }
     let Ok(id) = u32::try_from(id) else { return Ok(None) };
-    Ok(match env.kernel.helper(HelperId(id), &env.context())? {
-        HelperAnswer::Available(helper) => Some(helper),
+    let id = HelperId(id);
+    Ok(match env.kernel.helper(id, &env.context())? {
+        HelperAnswer::Available(helper) => {
+            let name = env.kernel.helper_name(id).unwrap_or("");
+            super::offer::is_offered(env, name)?.then_some(helper)
+        }
         HelperAnswer::NoSuchHelper | HelperAnswer::NotForProgram => None,
     })
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! What may still refuse an accepted program while it is rewritten and compiled.
 
+use crate::analysis::maps::UsedMap;
 use crate::env::{Env, InsnFlags, SubprogFlags};
+use crate::errno::Errno;
 use crate::messages::{Finish, Helper};
 use crate::outcome::Step;
 use crate::trace::Observer;
-use veristable_kernel::ProgType;
+use veristable_kernel::{MapType, ProgType};
 
 /// The refusals of `fixup_call_args` where there is no JIT, and those calls that the simulation
 /// never reached are not refused by (`bpf_fixup_kfunc_call` sees only live code).
@@ -18,6 +20,7 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     save_context(env);
     check_kfunc_ids(env)?;
     check_tail_calls(env)?;
+    check_overrides(env)?;
     if env.machine.jit || env.kernel.config("CONFIG_BPF_JIT_ALWAYS_ON")?.is_some() {
         return Ok(());
     }
@@ -94,6 +97,28 @@ fn check_tail_calls<O: Observer>(env: &mut Env<'_, O>) -> Step {
     });
     if is_bad {
         return env.reject(Helper::TailCallMaps);
+    }
+    Ok(())
+}
+
+/// A program that sets what a probed function returns may not use maps of programs
+/// (`__bpf_prog_map_compatible` of `kernel/bpf/core.c`). The kernel says nothing.
+fn check_overrides<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    /// `BPF_FUNC_override_return`
+    const OVERRIDE_RETURN: i32 = 58;
+    let mut calls = env.code.insns.iter().zip(&env.code.aux);
+    let overrides = calls.any(|(insn, aux)| {
+        let call = insn.is_helper_call() && insn.imm == OVERRIDE_RETURN;
+        call && aux.flags.contains(InsnFlags::SEEN)
+    });
+    let holds_programs = |map: &UsedMap| {
+        let map = env.request.maps.get(map.request as usize);
+        map.is_some_and(|map| {
+            matches!(map.spec.map_type, MapType::PROG_ARRAY | MapType::DEVMAP | MapType::CPUMAP)
+        })
+    };
+    if overrides && env.used_maps.iter().any(holds_programs) {
+        return Err(Errno::EINVAL.into());
     }
     Ok(())
 }

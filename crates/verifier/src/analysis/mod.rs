@@ -12,6 +12,7 @@ pub mod gate;
 pub mod kfuncs;
 pub mod live_registers;
 pub mod maps;
+pub mod offer;
 mod parse_record;
 pub mod postorder;
 pub(crate) mod prog_context;

@@ -5,7 +5,7 @@
 use crate::errno::Errno;
 use crate::messages::Helper as Message;
 use crate::outcome::{Step, Stop};
-use crate::simulate::memory::BufferUse;
+use crate::simulate::memory::{Accessor, Part};
 use crate::simulate::sim::Sim;
 use crate::state::{Kind, MapRef, RegState};
 use crate::trace::Observer;
@@ -34,8 +34,15 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         if facts.is_none_or(|facts| facts.op("map_direct_value_addr").is_none()) {
             return self.env.reject(Message::NoDirectString);
         }
-        let size = spec.value_size.wrapping_sub(state.off.cast_unsigned());
-        self.check_buffer(reg, size, false, BufferUse::Read)?;
+        let (off, zero_size_allowed) = (state.off, false);
+        // Beyond the value this is negative, and so the kernel says.
+        let size = spec.value_size.wrapping_sub(off.cast_unsigned());
+        self.check_map_value(
+            Part { reg, off, size, zero_size_allowed },
+            &state,
+            map,
+            Accessor::Callee,
+        )?;
         match self.string_at(map, &state)? {
             Err(errno) => self.env.reject_with(errno, Message::DirectString),
             Ok(None) => self.env.reject(Message::Unterminated),

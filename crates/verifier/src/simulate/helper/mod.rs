@@ -4,7 +4,6 @@
 //! ```text
 //! mod.rs     the order of a call: arguments, what they fill and give back, rules, result
 //! proto.rs   prototypes, asked of the kernel once
-//! offer.rs   what loaders with fewer capabilities get
 //! args.rs    arguments (`check_func_arg`)
 //! types.rs   types of arguments (`check_reg_type`)
 //! maps.rs    which helpers take which maps; keys
@@ -16,7 +15,6 @@
 mod args;
 mod format;
 mod maps;
-mod offer;
 mod proto;
 mod ret;
 mod rules;

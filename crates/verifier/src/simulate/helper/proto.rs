@@ -137,7 +137,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             HelperAnswer::NotForProgram => return self.env.reject(Message::NotForProgram { func }),
             HelperAnswer::Available(helper) => helper,
         };
-        if !self.is_offered(name)? {
+        if !crate::analysis::offer::is_offered(self.env, name)? {
             return self.env.reject(Message::NotForProgram { func });
         }
         if helper.gpl_only && !self.env.prog.gpl_compatible {

@@ -105,7 +105,6 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
         match btf.resolve_size(ty.id()) {
             Ok(size) => {
-                let size = u32::try_from(size).unwrap_or(u32::MAX);
                 Ok(RegState { flags, ..RegState::pointer(Kind::Mem { size, dynptr_id: 0 }) })
             }
             Err(_) => {

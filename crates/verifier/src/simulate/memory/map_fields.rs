@@ -12,7 +12,7 @@ use crate::trace::Observer;
 
 /// Who accesses a map's value (`enum bpf_access_src`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Accessor {
+pub(crate) enum Accessor {
     /// A load, store or atomic operation.
     Instruction,
     /// A helper or kfunc.
@@ -24,7 +24,7 @@ const POINTER: u32 = 8;
 
 impl<O: Observer> Sim<'_, '_, O> {
     /// A part of a value (`check_map_access`). Gives the value's special fields.
-    pub(super) fn check_map_value(
+    pub(crate) fn check_map_value(
         &mut self,
         part: Part,
         pointer: &RegState,

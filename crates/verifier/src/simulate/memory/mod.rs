@@ -16,6 +16,8 @@ mod stack;
 pub(crate) use buffer::{BufferUse, FilledStack};
 pub(crate) use ctx::{CtxLoad, CtxMemo};
 pub(crate) use map::MapTable;
+pub(crate) use map_fields::Accessor;
+pub(crate) use plain::Part;
 
 use super::sim::Sim;
 use crate::domain::Narrow;

@@ -2,8 +2,8 @@
 //! Which helpers a loader with fewer capabilities gets (`bpf_base_func_proto`,
 //! `bpf_sk_base_func_proto`). The kernel's tables hold for one that has them all.
 
+use crate::env::Env;
 use crate::outcome::Step;
-use crate::simulate::sim::Sim;
 use crate::trace::Observer;
 use veristable_kernel::ProgType;
 
@@ -73,23 +73,25 @@ const PERFMON: [&str; 29] = [
     "sys_bpf",
 ];
 
-impl<O: Observer> Sim<'_, '_, O> {
-    /// Whether the loader's capabilities suffice for a helper that the program's type has.
-    pub(super) fn is_offered(&self, name: &str) -> Step<bool> {
-        let privileges = self.env.privileges;
-        if privileges.bpf_capable && privileges.allow_ptr_leaks {
-            return Ok(true);
-        }
-        let needed =
-            if BPF.contains(&name) { !privileges.bpf_capable } else { PERFMON.contains(&name) };
-        if !needed {
-            return Ok(true);
-        }
-        // Socket filters and programs of cgroups for packets have none of these of their own;
-        // what other types have must be looked up in their `get_func_proto`.
-        match self.env.prog.rules {
-            ProgType::SOCKET_FILTER | ProgType::CGROUP_SKB => Ok(false),
-            _ => self.env.unsupported("helper without CAP_BPF and CAP_PERFMON", name),
-        }
+/// Whether the loader's capabilities suffice for a helper that the program's type has.
+///
+/// # Errors
+///
+/// If that is not known for programs of this type.
+pub fn is_offered<O: Observer>(env: &Env<'_, O>, name: &str) -> Step<bool> {
+    let privileges = env.privileges;
+    if privileges.bpf_capable && privileges.allow_ptr_leaks {
+        return Ok(true);
+    }
+    let needed =
+        if BPF.contains(&name) { !privileges.bpf_capable } else { PERFMON.contains(&name) };
+    if !needed {
+        return Ok(true);
+    }
+    // Socket filters and programs of cgroups for packets have none of these of their own; what
+    // other types have must be looked up in their `get_func_proto`.
+    match env.prog.rules {
+        ProgType::SOCKET_FILTER | ProgType::CGROUP_SKB => Ok(false),
+        _ => env.unsupported("helper without CAP_BPF and CAP_PERFMON", name),
     }
 }
