@@ -10,8 +10,8 @@ use crate::trace::Observer;
 use veristable_isa::Op;
 use veristable_kernel::JitFeature;
 
-/// Removes dead functions, counts `may_goto`, adds the handler of exceptions
-/// (`opt_remove_dead_code`, `do_misc_fixups`).
+/// Removes dead functions, adds epilogues, counts `may_goto`, adds the handler of exceptions
+/// (`opt_remove_dead_code`, `convert_ctx_accesses`, `do_misc_fixups`).
 ///
 /// # Errors
 ///
@@ -26,11 +26,23 @@ pub fn adjust_frames<O: Observer>(env: &mut Env<'_, O>) -> Step {
             }
         }
     }
+    if has_epilogue(env) {
+        // The context is kept for it.
+        let main = env.subprogs.at_mut(0)?;
+        main.stack_depth = main.stack_depth.saturating_add(8);
+    }
     for number in 0..env.subprogs.len() {
         add_may_goto(env, number)?;
     }
     env.hidden_subprogram = env.seen_exception && env.exception_callback.is_none();
     Ok(())
+}
+
+/// Whether the kernel lets the program end with code of its own: of all that programs implement,
+/// queueing disciplines that are reset or go away (`bpf_qdisc_gen_epilogue` of
+/// net/sched/bpf_qdisc.c).
+fn has_epilogue<O: Observer>(env: &Env<'_, O>) -> bool {
+    matches!(env.context().struct_ops, Some(("Qdisc_ops", "reset" | "destroy")))
 }
 
 /// `may_goto` counts in the frame of its function.

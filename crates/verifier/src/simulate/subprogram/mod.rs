@@ -10,5 +10,4 @@ mod global;
 mod result;
 
 pub(crate) use arguments::Prototypes;
-#[allow(unused_imports, reason = "for the callers that are being built")]
 pub(crate) use callback::Callback;
