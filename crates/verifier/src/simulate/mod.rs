@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The simulation: every path of the program with every value that a register can have.
 
-#![allow(dead_code, reason = "seams whose callers are being built")]
-
 mod alu;
 mod btf;
 mod helper;

@@ -3,7 +3,6 @@
 //! values: references, locks, regions, dynptrs, iterators, saved interrupt flags, fields of BTF
 //! records.
 
-#![allow(unused_imports, reason = "seams whose callers are being built")]
 
 mod dynptr;
 mod fields;
