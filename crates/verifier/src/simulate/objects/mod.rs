@@ -3,7 +3,6 @@
 //! values: references, locks, regions, dynptrs, iterators, saved interrupt flags, fields of BTF
 //! records.
 
-
 mod dynptr;
 mod fields;
 mod graph;
