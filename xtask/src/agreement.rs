@@ -353,7 +353,7 @@ fn judge(finished: &[Finished], kernel: &str, args: &Args) -> Result<bool> {
             print_both(f);
         }
     }
-    if args.details && args.only == Only::Structural {
+    if args.details {
         for f in finished.iter().filter(|f| matches!(f.prediction, Prediction::Unsupported(_))) {
             println!("{}\tnot decided", f.id);
             print_both(f);

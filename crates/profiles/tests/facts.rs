@@ -60,6 +60,14 @@ fn names_and_aliases() {
 }
 
 #[test]
+fn a_function_may_have_a_type_and_no_symbol() {
+    let kernel = veristable_profiles::open("6.18.15").unwrap();
+    let btf = kernel.btf(None).unwrap().unwrap();
+    assert!(btf.find_by_name("blk_account_io_done", Kind::Func).is_some());
+    assert_eq!(kernel.symbol("blk_account_io_done"), Ok(None));
+}
+
+#[test]
 fn every_kernel_holds_together() {
     for kernel in kernels() {
         let name = &kernel.id().name;
@@ -68,9 +76,11 @@ fn every_kernel_holds_together() {
         assert_eq!(kernel.config("CONFIG_BPF_SYSCALL"), Ok(Some("y")), "{name}");
         assert_eq!(kernel.config("CONFIG_NO_SUCH"), Ok(None), "{name}");
         for kind in FactKind::ALL {
-            let unknown = *kind == FactKind::Symbols;
-            assert_eq!(kernel.origin(*kind) == Origin::Unknown, unknown, "{name} {kind}");
+            assert_ne!(kernel.origin(*kind), Origin::Unknown, "{name} {kind}");
         }
+        // Every kernel has this function; of others only the type is left.
+        assert_eq!(kernel.symbol("vfs_read"), Ok(Some(0)), "{name}");
+        assert!(kernel.symbol("no_such_symbol").is_err(), "{name}");
         // Every kernel type that a table names has the id that it says.
         let mut facts = kernel.facts().clone();
         let strings = facts.strings.clone();

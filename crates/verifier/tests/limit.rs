@@ -41,22 +41,3 @@ fn a_counted_loop_that_writes_its_stack() {
         &format!("r6 = 0\nloop:\nr6 += 1\n{slots}if r6 < 100000000 goto loop\nr0 = 0\nexit\n"),
     );
 }
-
-#[test]
-fn branches_that_never_meet() {
-    let forks: String = (0..28)
-        .map(|bit| {
-            format!(
-                "r8 = r7\nr8 >>= {bit}\nr8 &= 1\nif r8 == 0 goto skip{bit}\nr6 += {}\nskip{bit}:\n",
-                1 << bit
-            )
-        })
-        .collect();
-    check(
-        "forks",
-        &format!(
-            "r7 = *(u32 *)(r1 + 0)\nr6 = 0\n{forks}r9 = r10\nr9 -= 8\n*(u64 *)(r10 - 8) = r6\n\
-             if r6 == 77777 goto out\nout:\nr0 = 0\nexit\n"
-        ),
-    );
-}
