@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use veristable_isa::Insn;
 use veristable_kernel::Kernel;
 use veristable_oracle::{self as oracle, LoadOptions, Oracle, OracleError, log};
-use veristable_program::{LoadRequest, LogRequest};
+use veristable_program::{Capabilities, LoadRequest, LogRequest};
 use veristable_verifier::log::KernelLog;
 use veristable_verifier::{Dialect, Machine, Options, Outcome, verify};
 
@@ -103,6 +103,8 @@ pub fn run(
         timeout: options.timeout,
         ..LoadOptions::default()
     };
+    // Guests have no policy; the running kernel may.
+    let by_policy = oracle.name() == "live";
     let mut finished = Vec::with_capacity(cases.len());
     for batch in cases.chunks(options.batch.max(1)) {
         let requests: Vec<&LoadRequest> = batch.iter().map(|c| &c.request).collect();
@@ -114,10 +116,14 @@ pub fn run(
         })?;
         if options.sequential {
             let pairs = batch.iter().zip(answers);
-            finished.extend(pairs.map(|(case, answer)| finish(case, answer, kernel, options)));
+            finished.extend(
+                pairs.map(|(case, answer)| finish(case, answer, kernel, options, by_policy)),
+            );
         } else {
             let pairs = batch.par_iter().zip(answers);
-            finished.par_extend(pairs.map(|(case, answer)| finish(case, answer, kernel, options)));
+            finished.par_extend(
+                pairs.map(|(case, answer)| finish(case, answer, kernel, options, by_policy)),
+            );
         }
         each(finished.len());
     }
@@ -129,6 +135,7 @@ fn finish(
     answer: Option<oracle::Answer>,
     kernel: &dyn Kernel,
     options: RunOptions,
+    by_policy: bool,
 ) -> Finished {
     let (prediction, our_time) =
         predict_timed(&case.request, kernel, options.log_level, options.machine);
@@ -138,6 +145,12 @@ fn finish(
         || Observation::NoAnswer("the oracle skipped it".into()),
         |answer| observe(&answer, options.log_level, &case.request.insns),
     );
+    let observation = match observation {
+        refused if by_policy && is_refused_by_policy(&case.request, &refused) => {
+            Observation::NoAnswer("the machine refuses it before its verifier (EPERM)".into())
+        }
+        answered => answered,
+    };
     let comparison = compare(&prediction, &observation);
     Finished {
         id: case.id.clone(),
@@ -148,6 +161,16 @@ fn finish(
         their_time,
         splat,
     }
+}
+
+/// Whether an EPERM says nothing about the program: the machine's security policy came before the
+/// verifier. The load gate itself says so only to loaders without capabilities.
+fn is_refused_by_policy(request: &LoadRequest, observation: &Observation) -> bool {
+    const EPERM: i32 = 1;
+    let Observation::Answered { reached: false, answer } = observation else { return false };
+    answer.said == Said::Rejected(EPERM)
+        && answer.message.is_empty()
+        && request.capabilities == Capabilities::all()
 }
 
 /// What `veristable` says about a request, with its log at a level.
