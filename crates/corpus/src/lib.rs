@@ -17,6 +17,7 @@ pub mod raw;
 mod raw_maps;
 pub mod rules;
 pub mod sets;
+mod structs;
 pub mod structural;
 
 pub use annotation::{Annotation, Expectation};

@@ -12,12 +12,16 @@
 //! name, and stars: `void`, `int`, `u64`, `u32`, `u8`, `char`, `float`, `struct NAME` and `union
 //! NAME` with `:SIZE` in bytes if not 4, `enum NAME`, `fwd NAME` for a structure that is only
 //! declared, `fn` for a function, `typedef NAME` for an `int` of that name, `int[N]` and the like
-//! for arrays. A word `__arg_TAG` adds the declaration tag `arg:TAG`.
+//! for arrays. A word `__arg_TAG` adds the declaration tag `arg:TAG`. `__exception_callback=NAME`
+//! after the closing bracket adds the declaration tag `exception_callback:NAME`. A structure that
+//! the file declares (see `structs.rs`) is meant by its name.
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use veristable_btf::writer::{NewMember, Writer};
+use veristable_btf::writer::NewMember;
 use veristable_btf::{DeclTag, FwdKind, Kind, Linkage, TypeId};
 use veristable_program::{InfoTable, LoadRequest};
+
+use crate::structs::Structs;
 
 /// One `func` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +30,8 @@ pub(crate) struct Prototype {
     linkage: Linkage,
     returns: String,
     args: Vec<String>,
+    /// Names of exception callbacks.
+    callbacks: Vec<String>,
 }
 
 /// Reads what follows `func:`.
@@ -35,7 +41,12 @@ pub(crate) struct Prototype {
 /// What is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<Prototype> {
     let (head, args) = text.split_once('(').ok_or_else(|| anyhow!("no arguments"))?;
-    let args = args.strip_suffix(')').ok_or_else(|| anyhow!("no closing bracket"))?;
+    let (args, tags) = args.rsplit_once(')').ok_or_else(|| anyhow!("no closing bracket"))?;
+    let mut callbacks = Vec::new();
+    for tag in tags.split_whitespace() {
+        let callback = tag.strip_prefix("__exception_callback=");
+        callbacks.push(callback.ok_or_else(|| anyhow!("no tag {tag:?}"))?.to_owned());
+    }
     let mut words = head.split_whitespace();
     let name = words.next().ok_or_else(|| anyhow!("no name"))?.to_owned();
     let linkage = match words.next() {
@@ -45,23 +56,25 @@ pub(crate) fn parse(text: &str) -> Result<Prototype> {
     };
     let returns = words.collect::<Vec<_>>().join(" ");
     let args = args.split(',').map(|arg| arg.trim().to_owned());
-    Ok(Prototype { name, linkage, returns, args: args.filter(|arg| !arg.is_empty()).collect() })
+    let args = args.filter(|arg| !arg.is_empty()).collect();
+    Ok(Prototype { name, linkage, returns, args, callbacks })
 }
 
-/// Adds BTF and function info for the functions to a request. `labels` as the assembler gives them.
+/// Adds BTF and function info for the functions to a request, after the structures in `structs`.
+/// `labels` as the assembler gives them.
 ///
 /// # Errors
 ///
 /// A type that cannot be read, a function without a label.
 pub(crate) fn apply(
     request: &mut LoadRequest,
+    structs: &mut Structs,
     prototypes: &[Prototype],
     labels: &[(&str, usize)],
 ) -> Result<()> {
     if prototypes.is_empty() {
         return Ok(());
     }
-    let mut writer = Writer::new();
     let mut records = Vec::new();
     for prototype in prototypes {
         let found = labels.iter().find(|(name, _)| *name == prototype.name);
@@ -70,39 +83,49 @@ pub(crate) fn apply(
             None if prototype.name == "main" => 0,
             None => bail!("no label {:?}", prototype.name),
         };
-        let func = add(&mut writer, prototype).with_context(|| prototype.name.clone())?;
+        let func = add(structs, prototype).with_context(|| prototype.name.clone())?;
         records.extend(start.to_le_bytes());
         records.extend(func.0.to_le_bytes());
     }
     let count = u32::try_from(prototypes.len())?;
     request.func_info = InfoTable { rec_size: 8, count, bytes: records.into() };
-    request.btf = Some(writer.finish().into());
+    request.btf = Some(structs.writer().finish().into());
     Ok(())
 }
 
-fn add(writer: &mut Writer, prototype: &Prototype) -> Result<TypeId> {
-    let returns = add_type(writer, &prototype.returns)?;
+fn add(structs: &mut Structs, prototype: &Prototype) -> Result<TypeId> {
+    let returns = add_type(structs, &prototype.returns)?;
     let mut params = Vec::new();
     let mut tags = Vec::new();
     for (number, arg) in (0u32..).zip(&prototype.args) {
         let plain = arg.split_whitespace().filter(|word| !word.starts_with("__arg_"));
-        let ty = add_type(writer, &plain.collect::<Vec<_>>().join(" "))?;
+        let ty = add_type(structs, &plain.collect::<Vec<_>>().join(" "))?;
         params.push((format!("a{number}"), ty));
         for tag in arg.split_whitespace().filter_map(|word| word.strip_prefix("__arg_")) {
             tags.push((number, format!("arg:{tag}")));
         }
     }
     let params: Vec<_> = params.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
+    let writer = structs.writer();
     let proto = writer.add_func_proto(returns, &params);
     let target = writer.add_func(&prototype.name, proto, prototype.linkage);
     for (number, text) in tags {
         let tag = DeclTag { target, component: Some(number), attribute: false };
         writer.add_decl_tag(&text, tag);
     }
+    for name in &prototype.callbacks {
+        let tag = DeclTag { target, component: None, attribute: false };
+        writer.add_decl_tag(&format!("exception_callback:{name}"), tag);
+    }
     Ok(target)
 }
 
-fn add_type(writer: &mut Writer, text: &str) -> Result<TypeId> {
+/// Adds the type of an argument, a result or a member.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub(crate) fn add_type(structs: &mut Structs, text: &str) -> Result<TypeId> {
     let spaced = text.replace('*', " * ");
     let mut words = spaced.split_whitespace().peekable();
     let is_const = words.next_if_eq(&"const").is_some();
@@ -113,6 +136,9 @@ fn add_type(writer: &mut Writer, text: &str) -> Result<TypeId> {
         None => (kind, None),
     };
     let none: &[NewMember<'_>] = &[];
+    let known = structs.names();
+    let declared = |name: &str| known.iter().find(|(known, _)| known == name).map(|(_, id)| *id);
+    let writer = structs.writer();
     let mut ty = match element {
         "void" => TypeId::VOID,
         "int" => writer.add_int("int", 4, 1),
@@ -127,7 +153,9 @@ fn add_type(writer: &mut Writer, text: &str) -> Result<TypeId> {
                 Some((name, size)) => (name, size.parse()?),
                 None => (name, 4),
             };
-            if kind == "struct" {
+            if let Some(id) = declared(name).filter(|_| kind == "struct") {
+                id
+            } else if kind == "struct" {
                 writer.add_struct(name, size, none)
             } else {
                 writer.add_union(name, size, none)

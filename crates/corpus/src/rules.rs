@@ -28,7 +28,8 @@
 //! | `flags` | names of load flags | none |
 //! | `caps` | names of capabilities, or `none` | all |
 //! | `log` | level and size of the buffer | level 2, 1 MiB |
-//! | `map` | `NAME TYPE key=N value=N entries=N flags=N`; `hex=DIGITS`: what its first value is, `frozen`: programs' loader froze it, `inner=NAME`: an earlier map as the template of what it holds | |
+//! | `struct` | a structure of the program, see `structs.rs` | |
+//! | `map` | `NAME TYPE key=N value=N entries=N flags=N`; `value=NAME`: a structure, with BTF; `hex=DIGITS`: what its first value is, `frozen`: programs' loader froze it, `inner=NAME`: an earlier map as the template of what it holds | |
 //! | `func` | a prototype: `NAME global|static TYPE(TYPE, …)`, see `prototypes.rs` | no BTF |
 //! | `fd_array` | names of maps or `none` for each entry; `counted` first if it has a count | |
 //!
@@ -48,6 +49,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::prototypes::{self, Prototype};
+use crate::structs::{self, Struct, Structs};
 use anyhow::{Context as _, anyhow, bail};
 use veristable_btf::{Btf, Kind, TypeId};
 use veristable_isa::asm::{self, Resolver};
@@ -212,7 +214,11 @@ fn read_case(
             expect.read(comment, None).with_context(place)?;
         }
     }
-    let text = lines.join("\n");
+    let in_case = || format!("case {name:?}, from line {}", first + 1);
+    let mut structs = Structs::new(&settings.structs).with_context(in_case)?;
+    structs::apply(&mut structs, &mut settings.request.maps, &settings.value_types)
+        .with_context(in_case)?;
+    let text = structs::replace_ids(&structs, &lines.join("\n")).with_context(in_case)?;
     let names = Names { settings: &settings, kernel };
     let program = asm::assemble(&text, &names)
         .map_err(|error| anyhow!("case {name:?}, from line {}: {error}", first + 1))?;
@@ -225,8 +231,9 @@ fn read_case(
     if expect.verdict == Verdict::Missing {
         bail!("case {name:?}, from line {}: nothing is expected", first + 1);
     }
-    prototypes::apply(&mut settings.request, &settings.prototypes, &program.labels)
-        .with_context(|| format!("case {name:?}, from line {}", first + 1))?;
+    prototypes::apply(&mut settings.request, &mut structs, &settings.prototypes, &program.labels)
+        .with_context(in_case)?;
+    structs::finish(&structs, &mut settings.request.maps);
     settings.request.insns = program.insns;
     settings.request.section.clone_from(&name);
     let Settings { kernels, request, .. } = settings;
@@ -274,6 +281,9 @@ struct Settings {
     kernels: Vec<String>,
     request: LoadRequest,
     prototypes: Vec<Prototype>,
+    structs: Vec<Struct>,
+    /// Names of maps and of the structures that are their values.
+    value_types: Vec<(String, String)>,
 }
 
 impl Default for Settings {
@@ -285,7 +295,13 @@ impl Default for Settings {
             log: LogRequest { level: 2, size: 1 << 20 },
             ..LoadRequest::default()
         };
-        Self { kernels: Vec::new(), request, prototypes: Vec::new() }
+        Self {
+            kernels: Vec::new(),
+            request,
+            prototypes: Vec::new(),
+            structs: Vec::new(),
+            value_types: Vec::new(),
+        }
     }
 }
 
@@ -322,9 +338,12 @@ impl Settings {
                 request.log = LogRequest { level: level.parse()?, size: size.trim().parse()? };
             }
             "map" => {
-                let made = map(value, &request.maps)?;
+                let (made, value_type) = map(value, &request.maps)?;
+                let name = made.spec.name.clone();
+                self.value_types.extend(value_type.map(|value_type| (name, value_type)));
                 request.maps.push(Arc::new(made));
             }
+            "struct" => self.structs.push(structs::parse(value)?),
             "func" => self.prototypes.push(prototypes::parse(value)?),
             "fd_array" => self.read_fd_array(value)?,
             _ => return Ok(false),
@@ -416,13 +435,15 @@ fn capabilities(names: &str) -> anyhow::Result<Capabilities> {
     })
 }
 
-fn map(value: &str, earlier: &[Arc<MapDesc>]) -> anyhow::Result<MapDesc> {
+/// A map, and the structure that its values are if it is given by name.
+fn map(value: &str, earlier: &[Arc<MapDesc>]) -> anyhow::Result<(MapDesc, Option<String>)> {
     let mut words = value.split_whitespace();
     let name = words.next().ok_or_else(|| anyhow!("a map without a name"))?;
     let kind = words.next().unwrap_or("").to_ascii_uppercase();
     let map_type = MapType::from_name(&kind).ok_or_else(|| anyhow!("no map type {kind:?}"))?;
     let spec = MapSpec { name: name.to_owned(), map_type, ..MapSpec::default() };
     let mut made = MapDesc { spec, ..MapDesc::default() };
+    let mut value_type = None;
     for word in words {
         if word == "frozen" {
             made.frozen = true;
@@ -439,6 +460,10 @@ fn map(value: &str, earlier: &[Arc<MapDesc>]) -> anyhow::Result<MapDesc> {
             made.inner = Some(Arc::new(inner.spec.clone()));
             continue;
         }
+        if key == "value" && number.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            value_type = Some(number.to_owned());
+            continue;
+        }
         let number: u32 = number.parse()?;
         let spec = &mut made.spec;
         match key {
@@ -449,7 +474,7 @@ fn map(value: &str, earlier: &[Arc<MapDesc>]) -> anyhow::Result<MapDesc> {
             _ => bail!("no property {key:?} of a map"),
         }
     }
-    Ok(made)
+    Ok((made, value_type))
 }
 
 /// Bytes written as hexadecimal digits.
