@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Programs at the instruction limit are refused as the kernel does it, within the default budget.
+//! Programs at the limits are refused as the kernel does it, within the default budget.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, missing_docs)]
 
+use veristable_corpus::rules;
 use veristable_isa::asm::assemble;
 use veristable_kernel::ProgType;
 use veristable_program::LoadRequest;
@@ -40,4 +41,21 @@ fn a_counted_loop_that_writes_its_stack() {
         "stack",
         &format!("r6 = 0\nloop:\nr6 += 1\n{slots}if r6 < 100000000 goto loop\nr0 = 0\nexit\n"),
     );
+}
+
+#[test]
+fn thousands_of_branches_that_hold_references() {
+    let kernel = veristable_profiles::open(veristable_profiles::DEFAULT).unwrap();
+    let text = "; map: ring ringbuf key=0 value=0 entries=4096\n\
+                ; case: reservations pile up\n\
+                r6 = 0\nloop:\n\
+                r1 = map[ring]\nr2 = 8\nr3 = 0\ncall bpf_ringbuf_reserve\n\
+                if r0 == 0 goto out\nr6 += 1\nif r6 < 100000 goto loop\n\
+                out:\nr0 = 0\nexit\n; error: too complex\n";
+    let cases = rules::parse(text, &kernel).unwrap();
+    let options = Options { memory: 512 << 20, ..Options::default() };
+    let outcome = verify(&cases[0].request, &kernel, &options, &mut Silent);
+    let Outcome::Rejected(rejected) = outcome else { panic!("{outcome:?}") };
+    let said: Vec<_> = rejected.messages.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["The sequence of 8193 jumps is too complex."]);
 }

@@ -323,6 +323,6 @@ impl<O: Observer> Env<'_, O> {
 }
 
 /// C's `isspace` for ASCII.
-const fn is_space(c: char) -> bool {
+pub(crate) const fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t'..='\r')
 }

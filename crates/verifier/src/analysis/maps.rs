@@ -7,9 +7,10 @@ use crate::env::{Env, MapIndex};
 use crate::errno::Errno;
 use crate::messages::Structure;
 use crate::outcome::Step;
+use crate::state::BtfRef;
 use crate::trace::Observer;
 use veristable_btf::Btf;
-use veristable_kernel::{JitFeature, MapType, ProgType};
+use veristable_kernel::{Answer, JitFeature, Kernel, MapType, ProgType};
 use veristable_program::{FdEntry, FixupKind, MapDesc};
 
 /// A map in use; [`Env::map`] gives its description.
@@ -28,6 +29,27 @@ pub enum UsedBtf<'a> {
     Module(&'a str),
     /// One that the loader loaded, by its place in `fd_array`.
     Loaded(u32),
+}
+
+/// The BTF that a register's type counts in, if it is at hand.
+///
+/// # Errors
+/// If the kernel's facts do not say.
+pub fn btf_of<'a>(
+    which: BtfRef,
+    kernel: &'a dyn Kernel,
+    program: Option<&'a Btf<'a>>,
+    used: &[UsedBtf<'a>],
+) -> Answer<&'a Btf<'a>> {
+    match which {
+        BtfRef::Program => Ok(program),
+        BtfRef::Kernel => kernel.btf(None),
+        BtfRef::Module(index) => match used.get(index as usize) {
+            Some(UsedBtf::Kernel) => kernel.btf(None),
+            Some(UsedBtf::Module(name)) => kernel.btf(Some(name)),
+            Some(UsedBtf::Loaded(_)) | None => Ok(None),
+        },
+    }
 }
 
 /// Binds the maps and BTFs of a counted `fd_array` (`process_fd_array`).

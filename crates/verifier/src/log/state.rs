@@ -2,9 +2,9 @@
 //! Registers and states in the kernel's words (`print_reg_state`, `print_verifier_state` in
 //! `kernel/bpf/log.c`).
 
-use crate::analysis::maps::{UsedBtf, UsedMap};
+use crate::analysis::maps::{UsedBtf, UsedMap, btf_of};
 use crate::domain::{Interval, Quad, Tnum};
-use crate::mem::Text;
+use crate::mem::{Budget, Text};
 use crate::state::{
     BtfRef, DynptrKind, FrameFlags, FrameMarks, IterState, Kind, MapRef, RegState, Slot, SlotType,
     State, Store,
@@ -53,16 +53,8 @@ pub struct StateNames<'v> {
 impl<'v> StateNames<'v> {
     /// The name of a type; empty if there is none.
     fn type_name(&self, which: BtfRef, id: TypeId) -> &'v str {
-        let btf = match which {
-            BtfRef::Kernel => self.kernel.btf(None).ok().flatten(),
-            BtfRef::Program => self.program,
-            BtfRef::Module(index) => match self.used_btfs.get(index as usize) {
-                Some(UsedBtf::Kernel) => self.kernel.btf(None).ok().flatten(),
-                Some(UsedBtf::Module(name)) => self.kernel.btf(Some(name)).ok().flatten(),
-                Some(UsedBtf::Loaded(_)) | None => None,
-            },
-        };
-        btf.and_then(|btf| btf.type_by_id(id).ok()).map_or("", |ty| ty.name())
+        let btf = btf_of(which, self.kernel, self.program, self.used_btfs);
+        btf.ok().flatten().and_then(|btf| btf.type_by_id(id).ok()).map_or("", |ty| ty.name())
     }
 
     fn map(self, map: MapRef) -> Option<&'v MapSpec> {
@@ -109,13 +101,7 @@ impl StateText for StateView<'_> {
             write_reg(out, self.names, frame.number, reg, precise)?;
         }
         self.write_stack(all, frame.number, self.store.slots(id).unwrap_or(&[]), out)?;
-        let mut ids = self.state.resources.refs.iter().map(|reference| reference.id);
-        if let Some(first) = ids.next().filter(|id| *id != 0) {
-            write!(out, " refs={first}")?;
-            for id in ids.filter(|id| *id != 0) {
-                write!(out, ",{id}")?;
-            }
-        }
+        self.write_references(out)?;
         if frame.flags.contains(FrameFlags::IN_CALLBACK) {
             out.write_str(" cb")?;
         }
@@ -127,6 +113,19 @@ impl StateText for StateView<'_> {
 }
 
 impl StateView<'_> {
+    fn write_references(&self, out: &mut dyn Write) -> fmt::Result {
+        let refs = &self.state.resources.refs;
+        if refs.is_empty() {
+            return Ok(());
+        }
+        let budget = Budget::new(usize::MAX);
+        let held = self.store.refs.oldest_first(&budget, refs).map_err(|_| fmt::Error)?;
+        let mut ids = held.iter().map(|reference| reference.id);
+        let Some(first) = ids.next().filter(|id| *id != 0) else { return Ok(()) };
+        write!(out, " refs={first}")?;
+        ids.filter(|id| *id != 0).try_for_each(|id| write!(out, ",{id}"))
+    }
+
     fn write_stack(
         &self,
         all: bool,

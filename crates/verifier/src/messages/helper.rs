@@ -31,7 +31,6 @@ messages! {
         /// `check_reg_type`
         WrongType { reg: u8, is: Text, expected: Text } EACCES => "R{reg} is of type {is} but {expected} is expected";
         /// `check_func_arg_reg_off`
-        ReleaseOffset { reg: u8 } EINVAL => "R{reg} must have zero offset when passed to release func or trusted arg to kfunc";
         /// `check_func_arg`
         UnacquiredDynptr { reg: u8 } EINVAL => "arg {reg} is an unacquired reference";
         /// `check_func_arg`

@@ -102,7 +102,6 @@ messages! {
         OtherStruct { name: Text, arg: u8, kind: &'static str, target: Text, reg: u8, has_kind: &'static str, has: Text } EINVAL =>
             "kernel function {name} args#{arg} expected pointer to {kind} {target} but R{reg} has a pointer to {has_kind} {has}";
         /// `check_func_arg_reg_off`
-        ReleasedWithOffset { reg: u8 } EINVAL => "R{reg} must have zero offset when passed to release func or trusted arg to kfunc";
         /// `check_special_kfunc`
         LocalTypeRange EINVAL => "local type ID argument must be in range [0, U32_MAX]";
         /// `check_special_kfunc`

@@ -68,6 +68,8 @@ messages! {
         MisalignedPacket { var_off: Text, reg_off: i32, off: i32, size: u32 } EACCES => "misaligned packet access off 2+{var_off}+{reg_off}+{off} size {size}";
         /// `__check_ptr_off_reg`
         NegativeOffset { ty: Text, reg: u8, off: i32 } EACCES => "negative offset {ty} ptr R{reg} off={off} disallowed";
+        /// `check_func_arg_reg_off`
+        ReleasedWithOffset { reg: u8 } EINVAL => "R{reg} must have zero offset when passed to release func or trusted arg to kfunc";
         /// `__check_ptr_off_reg`
         ModifiedPointer { ty: Text, reg: u8, off: i32 } EACCES => "dereference of modified {ty} ptr R{reg} off={off} disallowed";
         /// `__check_ptr_off_reg`

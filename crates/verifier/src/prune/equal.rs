@@ -5,8 +5,8 @@ use crate::env::InsnAux;
 use crate::mem::{Budget, List};
 use crate::outcome::Abort;
 use crate::state::{
-    Frame, FrameId, FrameMarks, Kind, MAX_FRAMES, REGS, RefKind, RegState, Slot, SlotType, State,
-    StateMarks, Store,
+    Frame, FrameId, FrameMarks, Kind, MAX_FRAMES, REGS, RefKind, RegState, Resources, Slot,
+    SlotType, State, StateMarks, Store,
 };
 
 /// How closely two states must agree (`enum exact_level`).
@@ -144,7 +144,9 @@ impl Comparison<'_> {
         {
             return Ok(false);
         }
-        for (old, new) in old.refs.iter().zip(&new.refs) {
+        // In either direction: which ids stand for which does not depend on the order.
+        let held = |resources: &Resources| self.store.refs.newest_first(&resources.refs);
+        for (old, new) in held(old).zip(held(new)) {
             if !self.ids(old.id, new.id)? || old.kind != new.kind {
                 return Ok(false);
             }

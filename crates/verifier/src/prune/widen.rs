@@ -6,7 +6,7 @@ use super::Checkpoints;
 use super::equal::{Comparison, Exact};
 use crate::mem::Budget;
 use crate::outcome::{Abort, Step};
-use crate::simulate::Sim;
+use crate::simulate::{Sim, last_branch};
 use crate::state::{CheckpointId, State, Store};
 use crate::trace::Observer;
 
@@ -39,9 +39,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         let depth = self.checkpoints.at(parent)?.state.dfs_depth;
         let Some(previous) = self.previous_entry(self.insn, depth)? else { return Ok(()) };
         let Self { env, store, pending, checkpoints, id_gen, .. } = self;
-        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
+        let branch = last_branch(pending)?;
         let all = !env.privileges.bpf_capable;
-        widen(&env.budget, store, checkpoints, *id_gen, all, previous, &mut branch.state)
+        widen(&env.budget, store, checkpoints, *id_gen, all, previous, branch)
     }
 
     /// The current state came back to the call at `insn` from a callback: numbers that differ from

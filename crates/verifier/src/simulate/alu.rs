@@ -5,7 +5,7 @@ use super::sim::Sim;
 use crate::domain::{AluResult, Interval, Narrow, Quad};
 use crate::errno::Errno;
 use crate::messages::Arithmetic;
-use crate::outcome::{Abort, Step};
+use crate::outcome::Step;
 use crate::state::{Kind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{AluOp, Operand, Reg, Size, Swap, SwapBits, Width};
@@ -232,11 +232,7 @@ impl<O: Observer> Sim<'_, '_, O> {
                 reg.set_number(i64::from(number).cast_unsigned());
             }
         };
-        let Self { env, store, pending, .. } = self;
-        let state = &mut pending.last_mut().ok_or(Abort::Internal("no branch"))?.state;
-        let depth = state.depth;
-        let frame = store.frame_mut(&env.budget, state.frame_mut(depth)?)?;
-        become_number(frame.reg_mut(dst.index())?, 0);
+        become_number(self.branch_reg(dst)?, 0);
         let reg = self.reg_mut(dst)?;
         become_number(reg, -1);
         Ok(reg.value)

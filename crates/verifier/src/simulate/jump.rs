@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Conditional jumps (`check_cond_jmp_op`).
 
+use super::btf::trust::is_trusted;
 use super::packet_range::decide_packet;
-use super::sim::Sim;
+use super::sim::{Sim, last_branch};
 use super::step::{Next, target};
 use crate::domain::flipped;
 use crate::errno::Errno;
@@ -171,13 +172,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         if let (Some(src), false) = (src, same) {
             self.reg_mut(src)?.value = through_2;
         }
-        let Self { env, store, pending, .. } = self;
-        let state = &mut pending.last_mut().ok_or(crate::Abort::Internal("no branch"))?.state;
-        let depth = state.depth;
-        let frame = store.frame_mut(&env.budget, state.frame_mut(depth)?)?;
-        frame.reg_mut(dst.index())?.value = taken_1;
+        self.branch_reg(dst)?.value = taken_1;
         if let (Some(src), false) = (src, same) {
-            frame.reg_mut(src.index())?.value = taken_2;
+            self.branch_reg(src)?.value = taken_2;
         }
         Ok(())
     }
@@ -190,8 +187,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
         let Self { env, store, cur, pending, .. } = self;
         sync_state(&env.budget, store, cur, known, linked)?;
-        let branch = pending.last_mut().ok_or(crate::Abort::Internal("no branch"))?;
-        sync_state(&env.budget, store, &mut branch.state, known, linked)
+        sync_state(&env.budget, store, last_branch(pending)?, known, linked)
     }
 }
 
@@ -293,11 +289,4 @@ fn is_never_null(reg: &RegState) -> bool {
         Kind::Mem { .. } => !reg.flags.contains(TypeFlags::PTR_UNTRUSTED),
         _ => false,
     }
-}
-
-/// `is_trusted_reg` of a BTF pointer that is no socket: a trusting flag and no other.
-fn is_trusted(reg: &RegState) -> bool {
-    const TRUSTING: TypeFlags =
-        TypeFlags::PTR_TRUSTED.union(TypeFlags::MEM_ALLOC).union(TypeFlags::NON_OWN_REF);
-    reg.ref_id != 0 || (!reg.flags.is_empty() && TRUSTING.contains(reg.flags))
 }

@@ -18,7 +18,7 @@ mod step;
 mod subprogram;
 mod wide;
 
-pub(crate) use sim::Sim;
+pub(crate) use sim::{Sim, last_branch};
 
 use self::subprogram::Prototypes;
 use crate::design::Design;

@@ -4,8 +4,8 @@
 
 use super::sim::Sim;
 use crate::analysis::record::FieldKinds;
-use crate::outcome::{Abort, Step};
-use crate::state::{Kind, MapRef, RefKind, RegId, RegState};
+use crate::outcome::Step;
+use crate::state::{Kind, MapRef, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{CmpOp, Reg};
 use veristable_kernel::{MapType, TypeFlags};
@@ -46,18 +46,11 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.update_regs_of_branch(wanted, become_null)
         } else {
             if acquired {
-                forget_reference(&mut self.cur.resources.refs, id.0);
+                self.forget_reference(id.0)?;
             }
             self.update_regs(wanted, become_null)?;
             self.update_regs_of_branch(wanted, become_valid)
         }
-    }
-
-    /// What was not acquired need not be given back (`release_reference_nomark`).
-    fn forget_reference_of_branch(&mut self, id: u32) -> Step {
-        let branch = self.pending.last_mut().ok_or(Abort::Internal("no branch"))?;
-        forget_reference(&mut branch.state.resources.refs, id);
-        Ok(())
     }
 
     /// Two pointers, of which one may be null, are equal on one way: there neither is null.
@@ -76,13 +69,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let (number, pointer) = if right.may_be_null() { (src, right) } else { (dst, left) };
         let valid = self.not_null(&pointer)?;
         match op {
-            CmpOp::Eq => {
-                let Self { env, store, pending, .. } = self;
-                let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
-                let depth = branch.state.depth;
-                let frame = store.frame_mut(&env.budget, branch.state.frame_mut(depth)?)?;
-                *frame.reg_mut(number.index())? = valid;
-            }
+            CmpOp::Eq => *self.branch_reg(number)? = valid,
             CmpOp::Ne => *self.reg_mut(number)? = valid,
             _ => {}
         }
@@ -136,11 +123,4 @@ fn is_unmoved(reg: &RegState) -> bool {
         matches!(reg.kind, Kind::BtfId { .. }) && reg.flags.contains(TypeFlags::MEM_ALLOC);
     let s64 = reg.value.s64;
     s64.min == 0 && s64.max == 0 && reg.value.bits.equals(0) && (allocated || reg.off == 0)
-}
-
-fn forget_reference(refs: &mut crate::mem::List<crate::state::Reference>, id: u32) {
-    let found = refs.iter().position(|held| held.kind == RefKind::Ptr && held.id == id);
-    if let Some(index) = found {
-        refs.remove(index);
-    }
 }

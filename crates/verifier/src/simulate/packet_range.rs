@@ -4,7 +4,7 @@
 
 use super::sim::Sim;
 use crate::domain::flipped;
-use crate::outcome::{Abort, Step};
+use crate::outcome::Step;
 use crate::state::{Kind, RegState};
 use crate::trace::Observer;
 use veristable_isa::{CmpOp, Reg};
@@ -83,15 +83,11 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     fn set_range(&mut self, way: Way, reg: Reg, range: i32) -> Step {
-        if way == Way::Through {
-            self.reg_mut(reg)?.kind = Kind::Packet { range };
-            return Ok(());
-        }
-        let Self { env, store, pending, .. } = self;
-        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
-        let depth = branch.state.depth;
-        let frame = store.frame_mut(&env.budget, branch.state.frame_mut(depth)?)?;
-        frame.reg_mut(reg.index())?.kind = Kind::Packet { range };
+        let reg = match way {
+            Way::Through => self.reg_mut(reg)?,
+            Way::Taken => self.branch_reg(reg)?,
+        };
+        reg.kind = Kind::Packet { range };
         Ok(())
     }
 }

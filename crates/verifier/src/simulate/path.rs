@@ -6,7 +6,7 @@ use super::step::{Next, target};
 use crate::errno::Errno;
 use crate::log::state::Touched;
 use crate::messages::Path;
-use crate::outcome::{Abort, Step};
+use crate::outcome::Step;
 use crate::state::{Access, HistoryEntry, LinkedRegs};
 use crate::trace::{Event, Observer};
 
@@ -42,8 +42,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// `check_cond_jmp_op` about it).
     pub(crate) fn may_goto(&mut self, off: i32) -> Step<Next> {
         self.push_branch(self.insn + 1, self.insn, false, Errno::ENOMEM)?;
-        let branch = self.pending.last_mut().ok_or(Abort::Internal("no branch"))?;
-        branch.state.may_goto_depth += 1;
+        self.last_branch()?.may_goto_depth += 1;
         self.widen_iteration()?;
         Ok(Next::Insn(target(self.insn, off)))
     }

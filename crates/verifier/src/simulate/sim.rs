@@ -297,8 +297,20 @@ impl<O: Observer> Sim<'_, '_, O> {
         mut change: impl FnMut(&mut RegState),
     ) -> Step {
         let Self { env, store, pending, .. } = self;
-        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
-        update_regs_of(&env.budget, store, &mut branch.state, wanted, &mut change)
+        update_regs_of(&env.budget, store, last_branch(pending)?, wanted, &mut change)
+    }
+
+    /// The branch that waits last: the other way of the fork just made.
+    pub(crate) fn last_branch(&mut self) -> Result<&mut State, Abort> {
+        last_branch(&mut self.pending)
+    }
+
+    /// A register of the innermost frame of the branch that waits last, for writing.
+    pub(crate) fn branch_reg(&mut self, reg: Reg) -> Result<&mut RegState, Abort> {
+        let Self { env, store, pending, .. } = self;
+        let state = last_branch(pending)?;
+        let depth = state.depth;
+        store.frame_mut(&env.budget, state.frame_mut(depth)?)?.reg_mut(reg.index())
     }
 
     /// The next id.
@@ -350,6 +362,11 @@ impl<O: Observer> Sim<'_, '_, O> {
         };
         emit(&mut |event| observer.event(event), &view);
     }
+}
+
+/// As [`Sim::last_branch`], where other parts of the machine are needed beside it.
+pub(crate) fn last_branch(pending: &mut List<Pending>) -> Result<&mut State, Abort> {
+    Ok(&mut pending.last_mut().ok_or(Abort::Internal("no branch"))?.state)
 }
 
 fn update_regs_of(

@@ -213,13 +213,9 @@ impl<O: Observer> Sim<'_, '_, O> {
             return Ok(());
         }
         self.push_branch(insn, self.insn, true, Errno::EFAULT)?;
-        let Self { env, store, pending, .. } = self;
-        let branch = pending.last_mut().ok_or(Abort::Internal("no branch waits"))?;
-        let depth = branch.state.depth;
-        let frame = store.frame_mut(&env.budget, branch.state.frame_mut(depth)?)?;
-        frame.reg_mut(dst.index())?.set_unknown();
+        self.branch_reg(dst)?.set_unknown();
         if let Operand::Reg(src) = src {
-            frame.reg_mut(src.index())?.set_unknown();
+            self.branch_reg(src)?.set_unknown();
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 mod checkpoint;
 mod frame;
 mod history;
+mod refs;
 mod reg;
 mod stack;
 mod store;
@@ -17,7 +18,8 @@ mod verifier;
 pub use checkpoint::{Checkpoint, CheckpointId, FrameMarks, StateMarks};
 pub use frame::{Callsite, Frame, FrameFlags, MAX_FRAMES, REGS};
 pub use history::{Access, HistoryEntry, Linked, LinkedRegs, Place};
+pub use refs::{RefKind, RefStore, Reference, Refs};
 pub use reg::{BtfRef, DynptrKind, IterState, Kind, MapRef, RegId, RegState};
 pub use stack::{SLOT_BYTES, STACK_BYTES, Slot, SlotType, slot_of};
 pub use store::{FrameId, Stack, Store};
-pub use verifier::{RefKind, Reference, Resources, State};
+pub use verifier::{Resources, State};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Frames and stacks, shared until they are written.
+//! Frames, stacks and references, shared until they are written.
 
-use super::{Frame, Slot};
+use super::{Frame, RefStore, Slot};
 use crate::mem::{Arena, Budget, Id, List};
 use crate::outcome::Abort;
 
@@ -22,12 +22,14 @@ pub type FrameId = Id<Counted<Frame>>;
 /// A stack in a [`Store`].
 pub(super) type StackId = Id<Counted<Stack>>;
 
-/// All frames and stacks of one verification. Ids are counted by hand: whoever keeps one got it
+/// All frames, stacks and references of one verification. Ids are counted by hand: whoever keeps one got it
 /// from [`Store::add`] or [`Store::share`] and gives it back with [`Store::release`].
 #[derive(Default)]
 pub struct Store {
     frames: Arena<Counted<Frame>>,
     stacks: Arena<Counted<Stack>>,
+    /// What states hold.
+    pub refs: RefStore,
 }
 
 impl Store {

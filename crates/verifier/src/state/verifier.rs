@@ -1,43 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! A whole state: the call chain and what it holds.
 
-use super::{CheckpointId, FrameId, HistoryEntry, MAX_FRAMES, Store};
+use super::{CheckpointId, FrameId, HistoryEntry, MAX_FRAMES, Refs, Store};
 use crate::mem::{Budget, List};
 use crate::outcome::Abort;
-
-/// What kind of resource a reference stands for (`enum ref_state_type`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RefKind {
-    /// An acquired object.
-    Ptr,
-    /// Disabled interrupts.
-    Irq,
-    /// `bpf_spin_lock`
-    Lock,
-    /// `bpf_res_spin_lock`
-    ResLock,
-    /// `bpf_res_spin_lock_irqsave`
-    ResLockIrq,
-}
-
-/// Something that must be given back (`struct bpf_reference_state`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reference {
-    /// What kind.
-    pub kind: RefKind,
-    /// Its number, from the counter of ids.
-    pub id: u32,
-    /// Where it was taken.
-    pub insn: u32,
-    /// What is locked, as the simulation numbers maps and BTFs; 0 if nothing.
-    pub object: u64,
-}
 
 /// What a state holds and the regions that it is in.
 #[derive(Debug, Default)]
 pub struct Resources {
-    /// References, in the order of taking.
-    pub refs: List<Reference>,
+    /// References.
+    pub refs: Refs,
     /// Locks held.
     pub locks: u32,
     /// Preemption disabled so many times.
@@ -50,18 +22,6 @@ pub struct Resources {
     pub lock_id: u32,
     /// What it locks.
     pub lock_object: u64,
-}
-
-impl Resources {
-    /// A copy.
-    ///
-    /// # Errors
-    /// If memory does not suffice.
-    pub fn try_clone(&self, budget: &Budget) -> Result<Self, Abort> {
-        let Self { ref refs, locks, preempt, rcu, irq_id, lock_id, lock_object } = *self;
-        let refs = refs.try_clone(budget)?;
-        Ok(Self { refs, locks, preempt, rcu, irq_id, lock_id, lock_object })
-    }
 }
 
 /// A state of the program (`struct bpf_verifier_state`).
@@ -118,7 +78,7 @@ impl State {
             depth: 0,
             parent: None,
             resources: Resources {
-                refs: List::new(),
+                refs: Refs::EMPTY,
                 locks: 0,
                 preempt: 0,
                 rcu: false,
@@ -194,8 +154,9 @@ impl State {
     /// # Errors
     /// If memory does not suffice.
     pub fn share(&self, budget: &Budget, store: &mut Store) -> Result<Self, Abort> {
-        let (history, resources) =
-            (self.history.try_clone(budget)?, self.resources.try_clone(budget)?);
+        let history = self.history.try_clone(budget)?;
+        let resources =
+            Resources { refs: store.refs.share(&self.resources.refs)?, ..self.resources };
         for frame in self.frames() {
             store.share(frame)?;
         }
@@ -211,8 +172,7 @@ impl State {
             store.release(budget, frame)?;
         }
         self.history.release(budget);
-        self.resources.refs.release(budget);
-        Ok(())
+        store.refs.release(self.resources.refs)
     }
 
     /// Where a frame is: the state's instruction for the innermost, else the call

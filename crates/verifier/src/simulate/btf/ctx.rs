@@ -10,7 +10,7 @@ use crate::messages::BtfAccess;
 use crate::outcome::{Step, Stop};
 use crate::simulate::memory::CtxLoad;
 use crate::simulate::sim::Sim;
-use crate::state::{BtfRef, Kind as Holds, RefKind};
+use crate::state::{BtfRef, Kind as Holds};
 use crate::trace::Observer;
 use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
 use veristable_kernel::{AttachType, CtxAccess, Direction, ProgType, RegBase, TypeFlags, TypedArg};
@@ -107,8 +107,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             self.say_argument(note)?;
         }
         let ref_id = argument.load.ref_id;
-        let held = &self.cur.resources.refs;
-        if ref_id != 0 && !held.iter().any(|held| held.kind == RefKind::Ptr && held.id == ref_id) {
+        if ref_id != 0 && !self.held().any(|held| held.is_object(ref_id)) {
             self.env.say(BtfAccess::Released { off: access.offset })?;
             self.env.source_line(self.insn, &"; ");
             return Err(Stop::Rejected(Errno::EACCES));

@@ -10,7 +10,7 @@ mod walk;
 mod write;
 
 use super::sim::Sim;
-use crate::analysis::maps::UsedBtf;
+use crate::analysis::maps::btf_of;
 use crate::outcome::Step;
 use crate::state::BtfRef;
 use crate::trace::Observer;
@@ -19,19 +19,16 @@ use veristable_btf::{Btf, TypeId};
 impl<'a, O: Observer> Sim<'_, 'a, O> {
     /// The BTF that a register's type counts in.
     pub(crate) fn btf(&self, which: BtfRef) -> Step<&'a Btf<'a>> {
-        let kernel = self.env.kernel;
-        let (found, detail) = match which {
-            BtfRef::Kernel => (kernel.btf(None)?, "of the kernel"),
-            BtfRef::Program => (self.env.prog.btf, "of the program"),
-            BtfRef::Module(index) => match *self.env.used_btfs.at(index as usize)? {
-                UsedBtf::Kernel => (kernel.btf(None)?, "of the kernel"),
-                UsedBtf::Module(name) => (kernel.btf(Some(name))?, "of a module"),
-                UsedBtf::Loaded(_) => (None, "that the loader loaded"),
-            },
-        };
-        match found {
+        match btf_of(which, self.env.kernel, self.env.prog.btf, &self.env.used_btfs)? {
             Some(btf) => Ok(btf),
-            None => self.env.unsupported("BTF", detail),
+            None => self.env.unsupported(
+                "BTF",
+                match which {
+                    BtfRef::Kernel => "of the kernel",
+                    BtfRef::Program => "of the program",
+                    BtfRef::Module(_) => "of a module or of the loader",
+                },
+            ),
         }
     }
 

@@ -79,22 +79,13 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(())
     }
 
-    /// Where the argument may point (`check_func_arg_reg_off`).
+    /// Where the argument may point.
     fn check_pointer_offset(&mut self, reg: Reg, param: &Param<'_>, state: &RegState) -> Step {
-        if param.has(TypeFlags::OBJ_RELEASE) {
-            if param.ty.base == ArgBase::Dynptr && is_stack(state) {
-                return Ok(());
-            }
-            if state.off != 0 {
-                return self.env.reject(Message::ReleaseOffset { reg: reg.number() });
-            }
-            return self.check_unmoved(reg, state, false);
+        let releases = param.has(TypeFlags::OBJ_RELEASE);
+        if releases && param.ty.base == ArgBase::Dynptr && is_stack(state) {
+            return Ok(());
         }
-        match allowed_offset(state) {
-            Offset::Any => Ok(()),
-            Offset::Fixed => self.check_unmoved(reg, state, true),
-            Offset::None => self.check_unmoved(reg, state, false),
-        }
+        self.check_passed_offset(reg, state, releases)
     }
 
     /// The argument is given back: it must be held.
@@ -119,20 +110,6 @@ impl<O: Observer> Sim<'_, '_, O> {
             return self.bug(format_args!("more than one release argument"));
         }
         Ok(())
-    }
-
-    /// Whether the slot that a dynptr would be in has a reference.
-    fn is_acquired_dynptr(&mut self, state: &RegState) -> Step<bool> {
-        let Some(offset) = state.value.as_const() else {
-            return self.env.unsupported("dynptr", "at a variable offset");
-        };
-        let offset = state.off.wrapping_add(offset as i32);
-        let slots = self.store.slots(self.cur.frame(state.frame)?)?.len();
-        let index = crate::state::slot_of(offset);
-        if offset >= 0 || offset % 8 != 0 || index == 0 || index >= slots {
-            return self.env.unsupported("dynptr", "at an odd place");
-        }
-        Ok(self.slot(state.frame, index)?.reg.ref_id != 0)
     }
 
     /// What the kind of argument asks.
@@ -291,48 +268,6 @@ impl<O: Observer> Sim<'_, '_, O> {
         let filled = self.check_sized_buffer(Reg::new(memory), reg, zero_allowed, access)?;
         call.filled = filled.or(call.filled);
         Ok(())
-    }
-}
-
-/// What offset a pointer may have that is passed on.
-enum Offset {
-    Any,
-    Fixed,
-    None,
-}
-
-fn allowed_offset(state: &RegState) -> Offset {
-    const RDONLY: TypeFlags = TypeFlags::MEM_RDONLY;
-    let (plain, flags) = (state.flags.is_empty(), state.flags);
-    match state.kind {
-        Kind::Stack
-        | Kind::Packet { .. }
-        | Kind::PacketMeta { .. }
-        | Kind::MapKey { .. }
-        | Kind::MapValue { .. }
-        | Kind::Arena
-        | Kind::Scalar
-            if plain =>
-        {
-            Offset::Any
-        }
-        Kind::Mem { .. } if plain || flags == RDONLY || flags == TypeFlags::MEM_RINGBUF => {
-            Offset::Any
-        }
-        Kind::Buf if plain || flags == RDONLY => Offset::Any,
-        Kind::BtfId { .. } => {
-            let owned = TypeFlags::MEM_ALLOC | TypeFlags::NON_OWN_REF;
-            let fixed = [
-                TypeFlags::empty(),
-                TypeFlags::MEM_ALLOC,
-                TypeFlags::PTR_TRUSTED,
-                TypeFlags::MEM_RCU,
-                owned,
-                owned | TypeFlags::MEM_RCU,
-            ];
-            if fixed.contains(&flags) { Offset::Fixed } else { Offset::None }
-        }
-        _ => Offset::None,
     }
 }
 

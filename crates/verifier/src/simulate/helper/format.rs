@@ -2,6 +2,7 @@
 //! Constant strings and formats in read-only maps (`check_reg_const_str`,
 //! `check_bpf_snprintf_call`).
 
+use crate::analysis::btf_info::is_space;
 use crate::errno::Errno;
 use crate::messages::Helper as Message;
 use crate::outcome::{Step, Stop};
@@ -109,11 +110,12 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
 /// most so many arguments.
 fn is_format(format: &[u8], args: u64) -> bool {
     let at = |i: usize| format.get(i).copied().unwrap_or(0);
-    let ends_word = |byte: u8| byte == 0 || is_space(byte) || byte.is_ascii_punctuation();
+    let ends_word =
+        |byte: u8| byte == 0 || is_space(char::from(byte)) || byte.is_ascii_punctuation();
     let (mut i, mut used) = (0, 0);
     while i < format.len() {
         let byte = at(i);
-        if !(byte == b' ' || byte.is_ascii_graphic() || is_space(byte)) {
+        if !(byte == b' ' || byte.is_ascii_graphic() || is_space(char::from(byte))) {
             return false;
         }
         i += 1;
@@ -164,11 +166,6 @@ fn conversion(
             matches!(at(i + longs), b'i' | b'd' | b'u' | b'x' | b'X').then_some(i + longs)
         }
     }
-}
-
-/// `isspace` of the kernel, for ASCII.
-const fn is_space(byte: u8) -> bool {
-    matches!(byte, 9..=13 | b' ')
 }
 
 #[cfg(test)]

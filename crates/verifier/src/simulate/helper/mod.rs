@@ -38,9 +38,6 @@ use veristable_btf::TypeId;
 use veristable_isa::Reg;
 use veristable_kernel::{ArgBase, TypeFlags};
 
-/// Registers that a call destroys: R0 to R5.
-const CALLER_SAVED: u8 = 6;
-
 /// One call of a helper, as its arguments are looked at (`struct bpf_call_arg_meta`).
 struct Call<'a> {
     /// The helper.
@@ -120,7 +117,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.fill_stack(&call)?;
         self.release_argument(&call)?;
         self.apply_rules(&mut call)?;
-        self.clobber()?;
+        self.clear_caller_saved(self.cur.depth)?;
         self.set_result(&call)?;
         self.check_map(&call)?;
         if proto.func == Func::GetFuncIp {
@@ -167,7 +164,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// What is stored in a field is no longer the program's; an object for each CPU stays alive
     /// under RCU.
     fn release_into_field(&mut self, id: u32) -> Step<bool> {
-        if !self.forget_reference(id) {
+        if !self.forget_reference(id)? {
             return Ok(false);
         }
         let (in_rcu, leaks) = (self.in_rcu(), self.env.privileges.allow_ptr_leaks);
@@ -187,15 +184,6 @@ impl<O: Observer> Sim<'_, '_, O> {
             },
         )?;
         Ok(true)
-    }
-
-    /// The registers that every call destroys.
-    fn clobber(&mut self) -> Step {
-        for number in 0..CALLER_SAVED {
-            self.reg_mut(Reg::new(number))?.set_not_init();
-            self.write(Reg::new(number), false)?;
-        }
-        Ok(())
     }
 
     /// A tail call that fails goes on; one that succeeds does not come back here, but a function

@@ -14,7 +14,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{Kind, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::{ProgType, TypeFlags};
+use veristable_kernel::ProgType;
 
 /// One argument of the call.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if is_object && has_rules {
             self.check_trust(at, &state)?;
         }
-        self.check_arg_offset(at.reg, &state, releases && state.ref_id != 0)?;
+        self.check_passed_offset(at.reg, &state, releases && state.ref_id != 0)?;
         match class {
             Class::Of(class) => self.check_by_class(at, arg, class, &state, call)?,
             Class::Object => self.check_object_arg(at, &state, arg.target)?,
@@ -227,43 +227,6 @@ impl<O: Observer> Sim<'_, '_, O> {
             return self.env.reject(Kfunc::NotRcu { reg });
         }
         Ok(())
-    }
-
-    /// Whether the register's offset is one that a call takes (`check_func_arg_reg_off`).
-    fn check_arg_offset(&mut self, reg: Reg, state: &RegState, releases: bool) -> Step {
-        const ALLOC: TypeFlags = TypeFlags::MEM_ALLOC;
-        if releases {
-            if state.off != 0 {
-                return self.env.reject(Kfunc::ReleasedWithOffset { reg: reg.number() });
-            }
-            return self.check_unmoved(reg, state, false);
-        }
-        let (plain, flags) = (state.flags.is_empty(), state.flags);
-        let free = match state.kind {
-            Kind::Mem { .. } => {
-                plain || flags == TypeFlags::MEM_RDONLY || flags == TypeFlags::MEM_RINGBUF
-            }
-            Kind::Buf => plain || flags == TypeFlags::MEM_RDONLY,
-            Kind::Stack
-            | Kind::Packet { .. }
-            | Kind::PacketMeta { .. }
-            | Kind::MapKey { .. }
-            | Kind::MapValue { .. }
-            | Kind::Arena
-            | Kind::Scalar => plain,
-            _ => false,
-        };
-        if free {
-            return Ok(());
-        }
-        let fixed = matches!(state.kind, Kind::BtfId { .. })
-            && (plain
-                || flags == ALLOC
-                || flags == TypeFlags::PTR_TRUSTED
-                || flags == TypeFlags::MEM_RCU
-                || flags == ALLOC | TypeFlags::NON_OWN_REF
-                || flags == ALLOC | TypeFlags::NON_OWN_REF | TypeFlags::MEM_RCU);
-        self.check_unmoved(reg, state, fixed)
     }
 
     /// Memory whose size is in the next register.

@@ -20,9 +20,9 @@ mod special;
 pub(crate) use signature::Signature;
 
 use super::objects::Region;
-use super::sim::Sim;
+use super::sim::{Sim, last_branch};
 use super::step::Next;
-use super::subprogram::Callback;
+use super::subprogram::{CALLER_SAVED, Callback};
 use crate::analysis::kfuncs;
 use crate::domain::Interval;
 use crate::env::Target;
@@ -41,9 +41,6 @@ use veristable_program::Capabilities;
 /// An index into [`crate::env::Env::kfuncs`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct KfuncIndex(u32);
-
-/// Registers that a call destroys: R0 to R5 (`CALLER_SAVED_REGS`).
-const CALLER_SAVED: u8 = 6;
 
 /// `MAX_ERRNO`
 const MAX_ERRNO: i32 = 4095;
@@ -177,14 +174,6 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         error.subreg_def = def;
         *self.branch_reg(Reg::R0)? = error;
         Ok(())
-    }
-
-    /// A register of the innermost frame of the branch that waits last.
-    fn branch_reg(&mut self, reg: Reg) -> Result<&mut RegState, Abort> {
-        let Self { env, store, pending, .. } = self;
-        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
-        let depth = branch.state.depth;
-        store.frame_mut(&env.budget, branch.state.frame_mut(depth)?)?.reg_mut(reg.index())
     }
 
     /// Simulates the function that the kfunc calls back or sets up to be called.
@@ -329,8 +318,8 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
     /// The iterator of the branch that waits last is one step further.
     fn advance_branch(&mut self, frame: u8, slot: usize) -> Step {
         let Self { env, store, pending, .. } = self;
-        let branch = pending.last_mut().ok_or(Abort::Internal("no branch"))?;
-        let stack = store.stack_mut(&env.budget, branch.state.frame_mut(frame)?)?;
+        let branch = last_branch(pending)?;
+        let stack = store.stack_mut(&env.budget, branch.frame_mut(frame)?)?;
         if let Kind::Iter { state, depth, .. } = &mut stack.at_mut(slot)?.reg.kind {
             *state = IterState::Active;
             *depth = depth.wrapping_add(1);

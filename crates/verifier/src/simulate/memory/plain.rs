@@ -114,6 +114,27 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(())
     }
 
+    /// Whether a pointer that is passed to a function has an offset that its kind may have there
+    /// (`check_func_arg_reg_off`). `releases`: the function takes the object away.
+    pub(crate) fn check_passed_offset(
+        &mut self,
+        reg: Reg,
+        pointer: &RegState,
+        releases: bool,
+    ) -> Step {
+        if releases {
+            if pointer.off != 0 {
+                return self.env.reject(Memory::ReleasedWithOffset { reg: reg.number() });
+            }
+            return self.check_unmoved(reg, pointer, false);
+        }
+        match passed_offset(pointer) {
+            PassedOffset::Any => Ok(()),
+            PassedOffset::Fixed => self.check_unmoved(reg, pointer, true),
+            PassedOffset::None => self.check_unmoved(reg, pointer, false),
+        }
+    }
+
     /// A register that is stored must not be a pointer if the program may not see those.
     pub(super) fn refuse_leak(&mut self, value: Option<Reg>, place: &'static str) -> Step {
         match value {
@@ -220,5 +241,43 @@ impl<O: Observer> Sim<'_, '_, O> {
             return self.env.reject(Memory::VariableBuffer { reg, off, var_off });
         }
         Ok(())
+    }
+}
+
+/// What offset a pointer may have that is passed on.
+enum PassedOffset {
+    Any,
+    Fixed,
+    None,
+}
+
+fn passed_offset(pointer: &RegState) -> PassedOffset {
+    const RDONLY: TypeFlags = TypeFlags::MEM_RDONLY;
+    const OWNED: TypeFlags = TypeFlags::MEM_ALLOC.union(TypeFlags::NON_OWN_REF);
+    let (plain, flags) = (pointer.flags.is_empty(), pointer.flags);
+    let free = match pointer.kind {
+        Kind::Stack
+        | Kind::Packet { .. }
+        | Kind::PacketMeta { .. }
+        | Kind::MapKey { .. }
+        | Kind::MapValue { .. }
+        | Kind::Arena
+        | Kind::Scalar => plain,
+        Kind::Mem { .. } => plain || flags == RDONLY || flags == TypeFlags::MEM_RINGBUF,
+        Kind::Buf => plain || flags == RDONLY,
+        _ => false,
+    };
+    let fixed = [
+        TypeFlags::empty(),
+        TypeFlags::MEM_ALLOC,
+        TypeFlags::PTR_TRUSTED,
+        TypeFlags::MEM_RCU,
+        OWNED,
+        OWNED.union(TypeFlags::MEM_RCU),
+    ];
+    match pointer.kind {
+        _ if free => PassedOffset::Any,
+        Kind::BtfId { .. } if fixed.contains(&flags) => PassedOffset::Fixed,
+        _ => PassedOffset::None,
     }
 }

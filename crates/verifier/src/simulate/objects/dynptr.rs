@@ -99,6 +99,15 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok((all(low.types) && all(high.types)).then_some(found))
     }
 
+    /// Whether the stack slot that a dynptr would be in has a reference, as one that can be given
+    /// back must (the part of `check_func_arg` about dynptrs that are released).
+    pub(crate) fn is_acquired_dynptr(&mut self, reg: &RegState) -> Step<bool> {
+        Ok(match self.object_slots(reg, OBJECT, SLOTS)? {
+            Slots::At(number) => self.slot(reg.frame, number)?.reg.ref_id != 0,
+            Slots::Beyond | Slots::Refused => false,
+        })
+    }
+
     /// The dynptr that a checked argument points to.
     pub(crate) fn dynptr_at(&mut self, reg: Reg) -> Step<DynptrAt> {
         let state = self.copy_of(reg)?;

@@ -72,11 +72,10 @@ impl<O: Observer> Sim<'_, '_, O> {
         let Some(lock) = LockId::of(reg) else {
             return self.env.unsupported("graph", "root elsewhere");
         };
-        let resources = &self.cur.resources;
-        if resources.locks == 0 {
+        if self.cur.resources.locks == 0 {
             return Ok(false);
         }
-        if !lock.is_held(resources, LOCKS) {
+        if !lock.is_held(self.held(), LOCKS) {
             self.env.say(Objects::OtherAllocation)?;
             return Ok(false);
         }

@@ -7,7 +7,7 @@ use crate::env::Target;
 use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::{BtfRef, Kind, MapRef, RefKind, Reference, RegState, Resources};
+use crate::state::{BtfRef, Kind, MapRef, RefKind, Reference, RegState};
 use crate::trace::Observer;
 use veristable_isa::{CallKind, Reg};
 
@@ -67,11 +67,17 @@ impl LockId {
     }
 
     /// Whether a lock of one of these kinds is held (`find_lock_state`).
-    pub(super) fn is_held(self, resources: &Resources, kinds: &[RefKind]) -> bool {
-        resources.refs.iter().any(|reference| {
-            kinds.contains(&reference.kind)
-                && (reference.id, reference.object) == (self.id, self.object)
-        })
+    pub(super) fn is_held<'r>(
+        self,
+        mut held: impl Iterator<Item = &'r Reference>,
+        kinds: &[RefKind],
+    ) -> bool {
+        held.any(|reference| self.is(reference, kinds))
+    }
+
+    fn is(self, reference: &Reference, kinds: &[RefKind]) -> bool {
+        kinds.contains(&reference.kind)
+            && (reference.id, reference.object) == (self.id, self.object)
     }
 }
 
@@ -116,15 +122,15 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// Takes the lock that a register points to.
     pub(crate) fn take_lock(&mut self, reg: Reg, kind: LockKind) -> Step {
         let lock = self.find_lock(reg, kind)?;
-        let resources = &mut self.cur.resources;
         // The kernel's test for two plain locks looks for one that cannot be.
         let resilient = [RefKind::ResLock, RefKind::ResLockIrq];
-        if kind != LockKind::Spin && lock.is_held(resources, &resilient) {
+        if kind != LockKind::Spin && lock.is_held(self.held(), &resilient) {
             return self.env.reject(Objects::SameLock);
         }
         let LockId { id, object } = lock;
         let reference = Reference { kind: kind.reference(), id, insn: self.insn, object };
-        resources.refs.push(&self.env.budget, reference)?;
+        self.hold(reference)?;
+        let resources = &mut self.cur.resources;
         resources.locks = resources.locks.saturating_add(1);
         (resources.lock_id, resources.lock_object) = (id, object);
         Ok(())
@@ -137,32 +143,34 @@ impl<O: Observer> Sim<'_, '_, O> {
         if resources.locks == 0 {
             return self.env.reject(Objects::NotLocked { lock });
         }
-        if !found.is_held(resources, &[kind.reference()]) {
+        if !found.is_held(self.held(), &[kind.reference()]) {
             return self.env.reject(Objects::OtherLock { lock });
         }
         if (found.id, found.object) != (resources.lock_id, resources.lock_object) {
             return self.env.reject(Objects::LockOrder { lock });
         }
-        self.release_lock(found, kind.reference());
+        self.release_lock(found, kind.reference())?;
         self.invalidate_non_owning()
     }
 
-    /// `release_lock_state`
-    fn release_lock(&mut self, lock: LockId, kind: RefKind) {
-        let resources = &mut self.cur.resources;
-        let mut outer = (0, 0);
-        for (place, reference) in resources.refs.iter().enumerate() {
-            let this = (reference.id, reference.object);
-            if reference.kind == kind && this == (lock.id, lock.object) {
-                resources.refs.remove(place);
-                resources.locks = resources.locks.saturating_sub(1);
-                (resources.lock_id, resources.lock_object) = outer;
-                return;
-            }
-            if LOCKS.contains(&reference.kind) {
-                outer = this;
+    /// `release_lock_state`: the lock taken before the one given back becomes the innermost.
+    fn release_lock(&mut self, lock: LockId, kind: RefKind) -> Step {
+        let is = |held: &Reference| lock.is(held, &[kind]);
+        let mut outer = None;
+        for held in self.held() {
+            if is(held) {
+                outer = None;
+            } else if outer.is_none() && LOCKS.contains(&held.kind) {
+                outer = Some((held.id, held.object));
             }
         }
+        let Self { env, store, cur, .. } = self;
+        let resources = &mut cur.resources;
+        if store.refs.remove(&env.budget, &mut resources.refs, is)? {
+            resources.locks = resources.locks.saturating_sub(1);
+            (resources.lock_id, resources.lock_object) = outer.unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Refuses calls that may not be made under a lock (`do_check_insn`).

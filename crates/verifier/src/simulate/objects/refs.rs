@@ -2,8 +2,8 @@
 //! References (`acquire_reference`, `release_reference`, `check_resource_leak`).
 
 use crate::messages::Objects;
-use crate::outcome::Step;
-use crate::simulate::sim::Sim;
+use crate::outcome::{Abort, Step};
+use crate::simulate::sim::{Sim, last_branch};
 use crate::state::{RefKind, Reference, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
@@ -14,29 +14,44 @@ impl<O: Observer> Sim<'_, '_, O> {
     pub(crate) fn acquire_reference(&mut self) -> Step<u32> {
         let id = self.new_id();
         let reference = Reference { kind: RefKind::Ptr, id, insn: self.insn, object: 0 };
-        self.cur.resources.refs.push(&self.env.budget, reference)?;
+        self.hold(reference)?;
         Ok(id)
+    }
+
+    /// Adds to what is held.
+    pub(super) fn hold(&mut self, reference: Reference) -> Result<(), Abort> {
+        let Self { env, store, cur, .. } = self;
+        store.refs.push(&env.budget, &mut cur.resources.refs, reference)
+    }
+
+    /// What the current state holds, the newest first.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Reference> {
+        self.store.refs.newest_first(&self.cur.resources.refs)
     }
 
     /// Whether something of this id is held, of whatever kind (`find_reference_state`).
     pub(crate) fn holds_reference(&self, id: u32) -> bool {
-        self.cur.resources.refs.iter().any(|reference| reference.id == id)
+        self.held().any(|reference| reference.id == id)
     }
 
     /// Gives a reference back without a look at registers (`release_reference_nomark`). False if
     /// it is not held.
-    pub(crate) fn forget_reference(&mut self, id: u32) -> bool {
-        let refs = &mut self.cur.resources.refs;
-        let is = |reference: &Reference| reference.kind == RefKind::Ptr && reference.id == id;
-        let Some(place) = refs.iter().position(is) else { return false };
-        // The order of what is left matters.
-        refs.remove(place).is_some()
+    pub(crate) fn forget_reference(&mut self, id: u32) -> Result<bool, Abort> {
+        let Self { env, store, cur, .. } = self;
+        store.refs.remove(&env.budget, &mut cur.resources.refs, |held| held.is_object(id))
+    }
+
+    /// As [`Sim::forget_reference`], in the branch that waits last.
+    pub(crate) fn forget_reference_of_branch(&mut self, id: u32) -> Result<bool, Abort> {
+        let Self { env, store, pending, .. } = self;
+        let refs = &mut last_branch(pending)?.resources.refs;
+        store.refs.remove(&env.budget, refs, |held| held.is_object(id))
     }
 
     /// Gives a reference back and makes everything that belongs to it unreadable
     /// (`release_reference`). False if it is not held; nothing changes then.
     pub(crate) fn release_reference(&mut self, id: u32) -> Step<bool> {
-        if !self.forget_reference(id) {
+        if !self.forget_reference(id)? {
             return Ok(false);
         }
         self.invalidate_regs(|reg| reg.ref_id == id)?;
@@ -96,14 +111,15 @@ impl<O: Observer> Sim<'_, '_, O> {
         let may_return = self.env.prog.rules == ProgType::STRUCT_OPS && !exception;
         let returned = if may_return { self.reg(Reg::R0)?.ref_id } else { 0 };
         let mut leaks = false;
-        for place in 0..self.cur.resources.refs.len() {
-            let Reference { kind, id, insn, .. } = *self.cur.resources.refs.at(place)?;
+        let held = self.store.refs.oldest_first(&self.env.budget, &self.cur.resources.refs)?;
+        for Reference { kind, id, insn, .. } in held.iter().copied() {
             if kind != RefKind::Ptr || (may_return && id == returned) {
                 continue;
             }
             self.env.say(Objects::Unreleased { id, insn })?;
             leaks = true;
         }
+        held.release(&self.env.budget);
         Ok(leaks)
     }
 }

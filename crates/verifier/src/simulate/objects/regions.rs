@@ -209,7 +209,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let (frame, number) = (reg.frame, self.present_slots(reg, OBJECT, 1)?);
         let id = self.new_id();
         let reference = Reference { kind: RefKind::Irq, id, insn: self.insn, object: 0 };
-        self.cur.resources.refs.push(&self.env.budget, reference)?;
+        self.hold(reference)?;
         self.cur.resources.irq_id = id;
         self.mark_stack_write(frame, 1 << (number & 63));
         let slot = self.slot_mut(frame, number)?;
@@ -239,24 +239,17 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// `release_irq_state`: only the innermost may be restored.
     fn release_irq(&mut self, id: u32) -> Step {
-        let resources = &mut self.cur.resources;
-        let innermost = resources.irq_id;
+        let innermost = self.cur.resources.irq_id;
         if id != innermost {
-            let is = |reference: &&Reference| reference.id == innermost;
-            let insn = resources.refs.iter().find(is).map_or(0, |reference| reference.insn);
+            let found = self.held().find(|reference| reference.id == innermost);
+            let insn = found.map_or(0, |reference| reference.insn);
             return self.env.reject(Objects::IrqOrder { id: innermost, insn });
         }
-        let mut outer = 0;
-        for (place, reference) in resources.refs.iter().enumerate() {
-            if reference.kind != RefKind::Irq {
-                continue;
-            }
-            if reference.id == id {
-                resources.refs.remove(place);
-                resources.irq_id = outer;
-                break;
-            }
-            outer = reference.id;
+        let is = |held: &Reference| held.kind == RefKind::Irq && held.id == id;
+        let Self { env, store, cur, .. } = self;
+        if store.refs.remove(&env.budget, &mut cur.resources.refs, is)? {
+            let outer = self.held().find(|held| held.kind == RefKind::Irq);
+            self.cur.resources.irq_id = outer.map_or(0, |held| held.id);
         }
         Ok(())
     }

@@ -9,12 +9,12 @@ use crate::messages::Functions;
 use crate::outcome::{Step, Stop};
 use crate::simulate::objects::DynptrUse;
 use crate::simulate::sim::Sim;
-use crate::state::{Kind as RegKind, RegState};
+use crate::state::Kind as RegKind;
 use crate::trace::Observer;
 use veristable_btf::relo::essential_name;
 use veristable_btf::{Btf, Kind, Linkage, Type, TypeData, TypeId};
 use veristable_isa::Reg;
-use veristable_kernel::{ProgType, TypeFlags};
+use veristable_kernel::ProgType;
 
 /// Arguments at most (`MAX_BPF_FUNC_REG_ARGS`).
 pub(super) const MAX_ARGS: usize = 5;
@@ -405,7 +405,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
             // They are only probed.
             ArgKind::UntrustedMem | ArgKind::BtfId { trusted: false, .. } => {}
             ArgKind::Ctx => {
-                self.check_offset(reg, &value)?;
+                self.check_passed_offset(reg, &value, false)?;
                 if value.kind != RegKind::Ctx || !plain {
                     return self.env.reject(Functions::NotContext { arg });
                 }
@@ -416,7 +416,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
                 }
             }
             ArgKind::Mem { size, nullable } => {
-                self.check_offset(reg, &value)?;
+                self.check_passed_offset(reg, &value, false)?;
                 match self.check_memory(reg, size) {
                     Err(Stop::Rejected(_)) => return Err(Stop::Rejected(Errno::EINVAL)),
                     other => other?,
@@ -426,7 +426,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
                 }
             }
             ArgKind::Dynptr => {
-                self.check_offset(reg, &value)?;
+                self.check_passed_offset(reg, &value, false)?;
                 self.check_dynptr(reg, DynptrUse::Use { kind: None, read_only: true })?;
             }
             ArgKind::BtfId { id, nullable, .. } => {
@@ -434,47 +434,10 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
                     return Ok(());
                 }
                 self.check_trusted_object(reg, &value, id, nullable)?;
-                self.check_offset(reg, &value)?;
+                self.check_passed_offset(reg, &value, false)?;
             }
         }
         Ok(())
-    }
-
-    /// Refuses a pointer that was moved, if its kind must not be (`check_func_arg_reg_off`, for an
-    /// argument that is not released).
-    fn check_offset(&mut self, reg: Reg, pointer: &RegState) -> Step {
-        let flags = pointer.flags;
-        let freely = match pointer.kind {
-            RegKind::Stack
-            | RegKind::Packet { .. }
-            | RegKind::PacketMeta { .. }
-            | RegKind::MapKey { .. }
-            | RegKind::MapValue { .. }
-            | RegKind::Arena
-            | RegKind::Scalar => flags.is_empty(),
-            RegKind::Mem { .. } => {
-                flags.is_empty()
-                    || flags == TypeFlags::MEM_RDONLY
-                    || flags == TypeFlags::MEM_RINGBUF
-            }
-            RegKind::Buf => flags.is_empty() || flags == TypeFlags::MEM_RDONLY,
-            _ => false,
-        };
-        if freely {
-            return Ok(());
-        }
-        const OWNED: TypeFlags = TypeFlags::MEM_ALLOC.union(TypeFlags::NON_OWN_REF);
-        let fixed_offset = matches!(pointer.kind, RegKind::BtfId { .. })
-            && [
-                TypeFlags::empty(),
-                TypeFlags::MEM_ALLOC,
-                TypeFlags::PTR_TRUSTED,
-                TypeFlags::MEM_RCU,
-                OWNED,
-                OWNED.union(TypeFlags::MEM_RCU),
-            ]
-            .contains(&flags);
-        self.check_unmoved(reg, pointer, fixed_offset)
     }
 }
 

@@ -15,7 +15,7 @@ use veristable_isa::Reg;
 use veristable_kernel::TypeFlags;
 
 /// Registers that a call destroys: R0 to R5.
-const CALLER_SAVED: u8 = 6;
+pub(crate) const CALLER_SAVED: u8 = 6;
 
 /// Memory in a packet that a dynptr gave (`reg_is_dynptr_slice_pkt`).
 const PACKET_SLICE: TypeFlags = TypeFlags::DYNPTR_TYPE_SKB
@@ -68,7 +68,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// R0 to R5 of a frame are gone (`clear_caller_saved_regs`).
-    fn clear_caller_saved(&mut self, frame: u8) -> Step {
+    pub(crate) fn clear_caller_saved(&mut self, frame: u8) -> Step {
         let def = self.insn + 1;
         let frame = self.store.frame_mut(&self.env.budget, self.cur.frame_mut(frame)?)?;
         for reg in frame.regs.iter_mut().take(usize::from(CALLER_SAVED)) {

@@ -8,7 +8,7 @@ use crate::log::state::Touched;
 use crate::messages::{Functions, Path};
 use crate::outcome::{Abort, Step};
 use crate::simulate::path::MAX_PENDING;
-use crate::simulate::sim::{Pending, Sim};
+use crate::simulate::sim::{Pending, Sim, last_branch};
 use crate::state::{
     BtfRef, Callsite, DynptrKind, Frame, FrameFlags, Kind, MapRef, REGS, RegState, State,
 };
@@ -130,7 +130,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         callee.flags |= FrameFlags::IN_CALLBACK;
         callee.callback_range = callback.range();
         let Self { env, store, pending, cur, .. } = self;
-        let branch = &mut pending.last_mut().ok_or(Abort::Internal("no branch"))?.state;
+        let branch = last_branch(pending)?;
         let callee = store.add(&env.budget, callee)?;
         if !branch.push_frame(callee) {
             return Err(Abort::Internal("too many frames").into());

@@ -10,4 +10,5 @@ mod global;
 mod result;
 
 pub(crate) use arguments::Prototypes;
+pub(crate) use call::CALLER_SAVED;
 pub(crate) use callback::Callback;
