@@ -193,7 +193,7 @@ fn predict_timed(
 ) -> (Prediction, Duration) {
     let mut request = request.clone();
     request.log = LogRequest { level: log_level, size: LOG_SIZE };
-    let mut log = KernelLog::new(request.log, Dialect::V6_18);
+    let mut log = KernelLog::new(request.log, Dialect::of(kernel.design()));
     let started = Instant::now();
     let outcome = verify(&request, kernel, &Options { machine, ..Options::default() }, &mut log);
     let time = started.elapsed();

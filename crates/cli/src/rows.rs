@@ -4,14 +4,11 @@
 use std::time::Instant;
 use veristable_btf::{Btf, LineInfo, Record};
 use veristable_isa::{Dialect, Insn, Names, Style, disassemble};
-use veristable_kernel::{HelperId, Kernel, ProgType};
+use veristable_kernel::{DesignId, HelperId, Kernel, ProgType};
 use veristable_program::{LoadRequest, LogRequest};
 use veristable_report::{Instruction, Row, SourceLine, Stats, Verdict};
 use veristable_verifier::log::KernelLog;
 use veristable_verifier::{Dialect as Words, Options, Outcome, Rejected, Silent, verify};
-
-/// Whose words: those of the only design that is built.
-const WORDS: Words = Words::V6_18;
 
 /// Bytes of log that are kept; libbpf's own buffer has this size as well.
 const LOG_SIZE: u32 = 16 << 20;
@@ -25,7 +22,7 @@ pub(crate) fn verified(row: Row, request: &LoadRequest, kernel: &dyn Kernel, lev
     } else {
         let mut request = request.clone();
         request.log = LogRequest { level, size: LOG_SIZE };
-        let mut log = KernelLog::new(request.log, WORDS);
+        let mut log = KernelLog::new(request.log, Words::of(kernel.design()));
         let outcome = verify(&request, kernel, &options, &mut log);
         (outcome, Some(log.text()))
     };
@@ -114,7 +111,11 @@ fn instruction(request: &LoadRequest, kernel: &dyn Kernel, index: u32) -> Option
     let at = usize::try_from(index).ok()?;
     let insn: Insn = *request.insns.get(at)?;
     let next = request.insns.get(at + 1).copied();
-    let style = Style { dialect: Dialect::LINUX_6_18, allow_ptr_leaks: true };
+    let dialect = match kernel.design() {
+        DesignId::V6_12 => Dialect::LINUX_6_12,
+        _ => Dialect::LINUX_6_18,
+    };
+    let style = Style { dialect, allow_ptr_leaks: true };
     let mut text = String::new();
     disassemble(&mut text, insn, next, style, &HelperNames(kernel)).ok()?;
     Some(Instruction { index, text, source: source_line(request, index) })

@@ -47,7 +47,7 @@ pub use options::{Machine, Options};
 pub use outcome::{Abort, Accepted, Feature, Outcome, Rejected, Stats};
 pub use trace::{Event, Level, Observer, Silent};
 
-use crate::design::{Design, Phase, V6_18};
+use crate::design::{Design, Phase, V6_12, V6_18};
 use crate::env::Env;
 use crate::outcome::{Step, Stop};
 use veristable_btf::Btf;
@@ -66,6 +66,7 @@ pub fn verify<O: Observer>(
 ) -> Outcome {
     match kernel.design() {
         DesignId::V6_18 => verify_as::<V6_18, O>(request, kernel, options, observer),
+        DesignId::V6_12 => verify_as::<V6_12, O>(request, kernel, options, observer),
         other => Outcome::Unsupported(Feature::of("verifier design", other.name())),
     }
 }

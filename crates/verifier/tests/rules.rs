@@ -14,7 +14,7 @@ use veristable_verifier::{Dialect, Machine, Options, Outcome, Stats, verify};
 
 /// Runs one case; what differs from the expectation, if anything.
 fn check(case: &Case, kernel: &dyn Kernel) -> Option<String> {
-    let mut log = KernelLog::new(case.request.log, Dialect::V6_18);
+    let mut log = KernelLog::new(case.request.log, Dialect::of(kernel.design()));
     // As in the guests: unprivileged programs may be loaded, and there is one processor.
     let machine = Machine { unprivileged_disabled: false, cpus: Some(1), ..Machine::default() };
     let options = Options { machine, ..Options::default() };

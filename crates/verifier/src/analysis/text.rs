@@ -68,6 +68,7 @@ impl<O: Observer> Env<'_, O> {
             next: self.code.insns.get(index as usize + 1).copied(),
             style: Style {
                 dialect: match self.dialect {
+                    Dialect::V6_12 => veristable_isa::Dialect::LINUX_6_12,
                     Dialect::V6_18 => veristable_isa::Dialect::LINUX_6_18,
                 },
                 allow_ptr_leaks: self.privileges.allow_ptr_leaks,

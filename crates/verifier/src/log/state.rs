@@ -35,6 +35,50 @@ impl Touched {
     }
 }
 
+/// What the log shows of a frame's liveness behind its registers and slots, one bit each: `_rwD`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Suffixes {
+    /// Registers that were read from here on.
+    pub read_regs: u16,
+    /// Registers that were written since the checkpoint before.
+    pub written_regs: u16,
+    /// Slots that were read from here on.
+    pub read_slots: u64,
+    /// Slots that were written since the checkpoint before.
+    pub written_slots: u64,
+    /// All that is known is final, but for the frame pointer.
+    pub done: bool,
+}
+
+impl Suffixes {
+    fn of_reg(&self, reg: usize) -> Suffix {
+        let has = |mask: u16| mask.checked_shr(reg as u32).unwrap_or(0) & 1 != 0;
+        let done = self.done && reg < 10;
+        Suffix { read: has(self.read_regs), written: has(self.written_regs), done }
+    }
+
+    fn of_slot(&self, slot: usize) -> Suffix {
+        let has = |mask: u64| mask.checked_shr(slot as u32).unwrap_or(0) & 1 != 0;
+        Suffix { read: has(self.read_slots), written: has(self.written_slots), done: self.done }
+    }
+}
+
+/// As the log writes it (`print_liveness`).
+#[derive(Clone, Copy)]
+struct Suffix {
+    read: bool,
+    written: bool,
+    done: bool,
+}
+
+impl fmt::Display for Suffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, written, done } = *self;
+        let letters = [(read || written || done, '_'), (read, 'r'), (written, 'w'), (done, 'D')];
+        letters.into_iter().filter(|(shown, _)| *shown).try_for_each(|(_, c)| f.write_char(c))
+    }
+}
+
 /// Where names in a state's text come from.
 #[derive(Clone, Copy)]
 pub struct StateNames<'v> {
@@ -75,6 +119,8 @@ pub struct StateView<'v> {
     pub frame: u8,
     /// What is known of a checkpoint's frame beside the state.
     pub marks: FrameMarks,
+    /// What the log shows of its liveness.
+    pub suffixes: Suffixes,
     /// Every number is precise: the program may not do without (no `CAP_BPF`).
     pub all_precise: bool,
     /// What to write unless all of it.
@@ -97,7 +143,7 @@ impl StateText for StateView<'_> {
                 continue;
             }
             let precise = self.all_precise || self.marks.is_precise_reg(number);
-            write!(out, " R{number}=")?;
+            write!(out, " R{number}{}=", self.suffixes.of_reg(number))?;
             write_reg(out, self.names, frame.number, reg, precise)?;
         }
         self.write_stack(all, frame.number, self.store.slots(id).unwrap_or(&[]), out)?;
@@ -140,9 +186,10 @@ impl StateView<'_> {
             if !shown || !valid || self.marks.is_dead_slot(number) {
                 continue;
             }
+            let suffix = self.suffixes.of_slot(number);
             match slot.main_type() {
                 SlotType::Spill => {
-                    write!(out, " fp{}=", offset_of(number))?;
+                    write!(out, " fp{}{suffix}=", offset_of(number))?;
                     let above = slot.types.iter().take_while(|ty| **ty != SlotType::Spill);
                     above.into_iter().try_for_each(|ty| out.write_char(ty.letter()))?;
                     let precise = self.all_precise || self.marks.is_precise_slot(number);
@@ -151,12 +198,13 @@ impl StateView<'_> {
                 SlotType::Dynptr => {
                     // The slot below, which comes next, is the first in memory and says what it is.
                     if let Some((number, slot)) = slots.next() {
-                        write_dynptr(out, number, &slot.reg)?;
+                        let suffix = self.suffixes.of_slot(number);
+                        write_dynptr(out, number, suffix, &slot.reg)?;
                     }
                 }
-                SlotType::Iter => write_iter(out, self.names, number, &slot.reg)?,
+                SlotType::Iter => write_iter(out, self.names, number, suffix, &slot.reg)?,
                 _ => {
-                    write!(out, " fp{}=", offset_of(number))?;
+                    write!(out, " fp{}{suffix}=", offset_of(number))?;
                     slot.types.iter().try_for_each(|ty| out.write_char(ty.letter()))?;
                 }
             }
@@ -169,9 +217,9 @@ fn offset_of(slot: usize) -> i64 {
     i64::try_from(slot).map_or(0, |slot| -8 * (slot + 1))
 }
 
-fn write_dynptr(out: &mut dyn Write, number: usize, reg: &RegState) -> fmt::Result {
+fn write_dynptr(out: &mut dyn Write, number: usize, suffix: Suffix, reg: &RegState) -> fmt::Result {
     let Kind::Dynptr { kind, first_slot } = reg.kind else { return Ok(()) };
-    write!(out, " fp{}=dynptr_{}(", offset_of(number), dynptr_name(kind))?;
+    write!(out, " fp{}{suffix}=dynptr_{}(", offset_of(number), dynptr_name(kind))?;
     let mut sep = "";
     // The kernel keeps the mark of the first slot where slices have the id of their dynptr.
     let first = u32::from(first_slot);
@@ -188,6 +236,7 @@ fn write_iter(
     out: &mut dyn Write,
     names: StateNames<'_>,
     number: usize,
+    suffix: Suffix,
     reg: &RegState,
 ) -> fmt::Result {
     let Kind::Iter { btf, id: ty, state, depth } = reg.kind else { return Ok(()) };
@@ -203,7 +252,7 @@ fn write_iter(
     let (offset, id) = (offset_of(number), reg.ref_id);
     let name = names.type_name(btf, ty);
     let name = name.strip_prefix("bpf_iter_").unwrap_or(name);
-    write!(out, " fp{offset}=iter_{name}(ref_id={id},state={state},depth={depth})")
+    write!(out, " fp{offset}{suffix}=iter_{name}(ref_id={id},state={state},depth={depth})")
 }
 
 /// The name of a kind of dynptr (`dynptr_type_str`).

@@ -2,6 +2,7 @@
 //! One instruction backwards (`backtrack_insn`): from what is sought after it to what is sought
 //! before it.
 
+use crate::design::Design;
 use crate::env::{DecodedOp, InsnFlags, SubprogFlags, Target};
 use crate::outcome::Step;
 use crate::simulate::Sim;
@@ -127,7 +128,7 @@ impl fmt::Display for RegList {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// One instruction backwards. `after`: what was simulated after it, -1 if nothing was.
     pub(super) fn back_over(
         &mut self,

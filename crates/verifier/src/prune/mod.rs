@@ -3,15 +3,20 @@
 
 mod backtrack;
 mod equal;
+mod loop_entry;
+mod parentage;
 mod precision;
 mod scc;
 mod stack_liveness;
 mod widen;
 
 pub(crate) use backtrack::Backtrack;
+pub(crate) use loop_entry::LoopEntries;
+pub(crate) use parentage::Parentage;
 pub(crate) use scc::Visits;
 pub(crate) use stack_liveness::StackLiveness;
 
+use crate::design::{Design, Liveness, Loops};
 use crate::env::InsnFlags;
 use crate::log::state::{StateView, Touched};
 use crate::mem::{Arena, Budget, List};
@@ -19,8 +24,8 @@ use crate::messages::Path;
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
 use crate::state::{
-    Access, Checkpoint, CheckpointId, FrameFlags, IterState, Kind, LinkedRegs, MAX_FRAMES, Slot,
-    SlotType, StateMarks, Store, slot_of,
+    Access, Checkpoint, CheckpointId, FrameFlags, IterState, Kind, LinkedRegs, Slot, SlotType,
+    StateMarks, Store, slot_of,
 };
 use crate::trace::{Event, Level, Observer};
 use equal::{Comparison, Exact, IdMap};
@@ -69,6 +74,11 @@ impl Checkpoints {
 
     pub(crate) fn at_mut(&mut self, id: CheckpointId) -> Result<&mut Checkpoint, Abort> {
         self.arena.at_mut(id)
+    }
+
+    /// How many there are.
+    const fn kept(&self) -> u32 {
+        self.explored.saturating_add(self.retired)
     }
 
     fn first(&self, bucket: usize) -> Option<CheckpointId> {
@@ -126,7 +136,7 @@ enum Match {
     InfiniteLoop,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     fn bucket_of(&self, insn: u32) -> Result<usize, Abort> {
         let callsite = self.store.frame(self.cur.current()?)?.callsite.number();
         Ok(((insn ^ callsite) % self.env.code.len().max(1)) as usize)
@@ -196,6 +206,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     fn retire(&mut self, bucket: usize, before: Option<CheckpointId>, id: CheckpointId) -> Step {
         self.checkpoints.unlink(bucket, before, id)?;
         self.checkpoints.at_mut(id)?.retired = true;
+        D::Loops::retired(self, id)?;
         self.checkpoints.retired += 1;
         self.checkpoints.explored = self.checkpoints.explored.saturating_sub(1);
         self.maybe_free(id)
@@ -204,9 +215,10 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// Frees a retired checkpoint that nothing needs any more (`maybe_free_verifier_state`).
     fn maybe_free(&mut self, id: CheckpointId) -> Step {
         let checkpoint = self.checkpoints.at(id)?;
-        if !checkpoint.retired || checkpoint.state.branches != 0 || self.is_incomplete(id)? {
+        if !checkpoint.retired || checkpoint.state.branches != 0 || D::Loops::needs(self, id)? {
             return Ok(());
         }
+        D::Liveness::checkpoint_freed(self, id);
         if let Some(checkpoint) = self.checkpoints.arena.remove(id) {
             checkpoint.state.release(&self.env.budget, &mut self.store)?;
         }
@@ -221,7 +233,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if self.cur.branches > 0 {
             return Ok(());
         }
-        self.maybe_exit_loop(None)?;
+        D::Loops::explored(self, None)?;
         let mut next = self.cur.parent;
         while let Some(id) = next {
             let state = &mut self.checkpoints.at_mut(id)?.state;
@@ -230,18 +242,10 @@ impl<O: Observer> Sim<'_, '_, O> {
                 return Ok(());
             }
             next = state.parent;
-            self.maybe_exit_loop(Some(id))?;
+            D::Loops::explored(self, Some(id))?;
             self.maybe_free(id)?;
         }
         Ok(())
-    }
-
-    /// `update_peak_states`
-    pub(crate) fn update_peak(&mut self) {
-        let Checkpoints { explored, retired, .. } = self.checkpoints;
-        let now = explored.saturating_add(retired).saturating_add(self.visits.back_edges);
-        let peak = &mut self.env.stats.peak_states;
-        *peak = (*peak).max(now);
     }
 
     /// Finds out what is dead in the checkpoints at this instruction whose paths are all explored
@@ -251,12 +255,12 @@ impl<O: Observer> Sim<'_, '_, O> {
         while let Some(id) = next {
             let checkpoint = self.checkpoints.at(id)?;
             next = checkpoint.next;
-            if checkpoint.state.branches > 0
-                || checkpoint.state.insn != insn
-                || checkpoint.cleaned
-                || !self.has_same_calls(id)?
-                || self.is_incomplete(id)?
-            {
+            if checkpoint.state.branches > 0 {
+                continue;
+            }
+            let differs = checkpoint.state.insn != insn || checkpoint.cleaned;
+            D::Loops::passed(self, id)?;
+            if differs || !self.has_same_calls(id)? || D::Loops::is_open(self, id)? {
                 continue;
             }
             self.clean(id)?;
@@ -284,7 +288,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         // Taken out, so that the rest can be asked.
         let mut state = crate::state::State::placeholder();
         core::mem::swap(&mut state, &mut self.checkpoints.at_mut(id)?.state);
-        let result = self.dead_of(&state);
+        let result = D::Liveness::dead(self, id, &state);
         let checkpoint = self.checkpoints.at_mut(id)?;
         checkpoint.state = state;
         checkpoint.cleaned = true;
@@ -296,25 +300,13 @@ impl<O: Observer> Sim<'_, '_, O> {
         Ok(())
     }
 
-    /// Registers R0 to R9 and slots of each frame that are dead where a state is.
-    fn dead_of(&mut self, state: &crate::state::State) -> Step<[(u16, u64); MAX_FRAMES]> {
-        let mut dead = [(0, 0); MAX_FRAMES];
-        let at = self.stack_query(state)?;
-        for (number, dead) in (0..=state.depth).zip(&mut dead) {
-            let insn = state.insn_of_frame(&self.store, number)?;
-            let live = self.env.code.aux(insn)?.live_regs;
-            *dead = (!live & 0x3ff, self.dead_slots(&at, number)?);
-        }
-        Ok(dead)
-    }
-
     /// What one checkpoint at this instruction says. `in_loop`: the loop around it is not explored
     /// yet; where neither is the checkpoint of a callback's call, it stays as it was found for the
     /// one before, as in the kernel.
     fn compare(&mut self, id: CheckpointId, insn: u32, in_loop: &mut bool) -> Step<Match> {
         let hit = |equal| if equal { Match::Hit } else { Match::Miss };
         if self.checkpoints.at(id)?.state.branches == 0 {
-            *in_loop = self.is_incomplete(id)?;
+            *in_loop = D::Loops::is_open(self, id)?;
             let exact = if *in_loop { Exact::RangeWithin } else { Exact::No };
             return Ok(hit(self.is_equal(id, exact)?));
         }
@@ -409,7 +401,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let mut comparison = Comparison {
             store,
             budget: &env.budget,
-            aux: &env.code.aux,
+            aux: if D::Liveness::STATIC_REGISTERS { &env.code.aux } else { &[] },
             ids,
             exact,
             all_precise: !env.privileges.bpf_capable,
@@ -422,12 +414,13 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// A checkpoint covers the current state: what matters there matters here.
     fn take_hit(&mut self, id: CheckpointId, insn: u32, in_loop: bool) -> Step {
         self.checkpoints.at_mut(id)?.hits += 1;
+        D::Liveness::covered(self, id)?;
         if self.has_flag(insn, InsnFlags::JMP_POINT)? {
             self.note_history(Access::default(), LinkedRegs::default())?;
         }
         self.propagate_precision(id, None, &mut false)?;
         if in_loop {
-            self.add_back_edge(id, insn)?;
+            D::Loops::met(self, id, insn)?;
         }
         Ok(())
     }
@@ -438,7 +431,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if self.env.wants(Level::Messages) {
             let frame = self.cur.depth;
             self.print_frame("cur state:", frame);
-            let Self { env, store, checkpoints, .. } = self;
+            let Self { env, store, checkpoints, liveness, .. } = self;
             let checkpoint = checkpoints.at(id)?;
             let all_precise = !env.privileges.bpf_capable;
             let (names, observer) = env.names_and_observer();
@@ -447,6 +440,7 @@ impl<O: Observer> Sim<'_, '_, O> {
                 state: &checkpoint.state,
                 frame,
                 marks: checkpoint.marks_of(frame),
+                suffixes: liveness.suffixes(Some(id), frame),
                 all_precise,
                 touched: Touched::ALL,
                 names,
@@ -460,7 +454,6 @@ impl<O: Observer> Sim<'_, '_, O> {
     fn make_checkpoint(&mut self, bucket: usize, insn: u32) -> Step {
         self.env.stats.total_states += 1;
         self.checkpoints.explored += 1;
-        self.update_peak();
         self.checkpoints.jumps = self.jumps;
         self.checkpoints.processed = self.env.stats.processed_insns;
         let state = self.cur.share(&self.env.budget, &mut self.store)?;
@@ -475,7 +468,8 @@ impl<O: Observer> Sim<'_, '_, O> {
             cleaned: false,
         };
         let id = self.checkpoints.arena.insert(&self.env.budget, checkpoint)?;
-        self.maybe_enter_loop(id)?;
+        D::Loops::made(self, id)?;
+        D::Liveness::checkpoint_made(self, id)?;
         self.cur.parent = Some(id);
         self.cur.first_insn = insn;
         self.cur.dfs_depth = dfs_depth + 1;

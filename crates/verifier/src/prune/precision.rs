@@ -6,6 +6,7 @@
 //! those that it would inherit.
 
 use super::backtrack::{ARGS, Found, RegList, SlotList};
+use crate::design::{Design, Liveness};
 use crate::log::state::{StateView, Touched};
 use crate::mem::Text;
 use crate::outcome::{Abort, Step};
@@ -25,7 +26,7 @@ enum Here<'e> {
     Checkpoint(CheckpointId),
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The number in this register of the current state matters (`mark_chain_precision`).
     pub(crate) fn mark_precise(&mut self, reg: Reg) -> Step {
         if !self.env.privileges.bpf_capable {
@@ -64,16 +65,19 @@ impl<O: Observer> Sim<'_, '_, O> {
             let checkpoint = self.checkpoints.at(equal)?;
             let marks = checkpoint.marks_of(number);
             let id = checkpoint.state.frame(number)?;
+            let (unread_regs, unread_slots) = D::Liveness::unread(self, equal, number)?;
+            let (dead_regs, dead_slots) =
+                (marks.dead_regs | unread_regs, marks.dead_slots | unread_slots);
             let (mut regs, mut slots) = (0u16, 0u64);
             for (index, reg) in self.store.frame(id)?.regs.iter().take(10).enumerate() {
                 let precise = all || marks.is_precise_reg(index);
-                if reg.is_scalar() && precise && !marks.is_dead_reg(index) {
+                if reg.is_scalar() && precise && dead_regs & 1 << index == 0 {
                     regs |= 1 << index;
                 }
             }
             for (index, slot) in self.store.slots(id)?.iter().take(64).enumerate() {
                 let precise = all || marks.is_precise_slot(index);
-                if slot.is_scalar_spill() && precise && !marks.is_dead_slot(index) {
+                if slot.is_scalar_spill() && precise && dead_slots & 1 << index == 0 {
                     slots |= 1 << index;
                 }
             }
@@ -309,7 +313,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             RegList(regs),
             SlotList(slots)
         ));
-        let Self { env, store, checkpoints, .. } = self;
+        let Self { env, store, checkpoints, liveness, .. } = self;
         let checkpoint = checkpoints.at(parent)?;
         let (names, observer) = env.names_and_observer();
         let state = StateView {
@@ -317,6 +321,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             state: &checkpoint.state,
             frame,
             marks: checkpoint.marks_of(frame),
+            suffixes: liveness.suffixes(Some(parent), frame),
             all_precise: false,
             touched: Touched::ALL,
             names,

@@ -3,6 +3,7 @@
 //! ends when all paths from it are explored. States that met an open checkpoint meanwhile are
 //! kept, so that precision found later reaches their parents too (`struct bpf_scc_visit`).
 
+use crate::design::{Design, Loops};
 use crate::mem::List;
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
@@ -54,7 +55,7 @@ struct Visit {
 pub(crate) struct Visits {
     visits: List<Visit>,
     /// Back-edges that count for the statistics.
-    pub(crate) back_edges: u32,
+    back_edges: u32,
 }
 
 impl Visits {
@@ -63,7 +64,53 @@ impl Visits {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl Loops for Visits {
+    fn is_open<D: Design<Loops = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        id: CheckpointId,
+    ) -> Step<bool> {
+        Ok(sim.is_incomplete(id)?)
+    }
+
+    fn made<D: Design<Loops = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        id: CheckpointId,
+    ) -> Step {
+        sim.update_peak();
+        sim.maybe_enter_loop(id)
+    }
+
+    fn explored<D: Design<Loops = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        id: Option<CheckpointId>,
+    ) -> Step {
+        sim.maybe_exit_loop(id)
+    }
+
+    fn met<D: Design<Loops = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        id: CheckpointId,
+        insn: u32,
+    ) -> Step {
+        sim.add_back_edge(id, insn)
+    }
+
+    fn retired<D: Design<Loops = Self>, O: Observer>(
+        _: &mut Sim<'_, '_, D, O>,
+        _: CheckpointId,
+    ) -> Step {
+        Ok(())
+    }
+
+    fn needs<D: Design<Loops = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        id: CheckpointId,
+    ) -> Step<bool> {
+        Ok(sim.is_incomplete(id)?)
+    }
+}
+
+impl<D: Design<Loops = Visits>, O: Observer> Sim<'_, '_, D, O> {
     /// The outermost loop that a state is in (`compute_scc_callchain`).
     fn loop_of(&self, state: &State) -> Result<Option<LoopChain>, Abort> {
         if self.env.code.scc_count == 0 {
@@ -85,9 +132,9 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// Whether what is known of a checkpoint is not final because its loop is being explored
     /// (`incomplete_read_marks`).
-    pub(crate) fn is_incomplete(&self, id: CheckpointId) -> Result<bool, Abort> {
+    fn is_incomplete(&self, id: CheckpointId) -> Result<bool, Abort> {
         let Some(chain) = self.loop_of(&self.checkpoints.at(id)?.state)? else { return Ok(false) };
-        let visit = self.visits.find(&chain).and_then(|index| self.visits.visits.get(index));
+        let visit = self.loops.find(&chain).and_then(|index| self.loops.visits.get(index));
         Ok(visit.is_some_and(|visit| !visit.back_edges.is_empty()))
     }
 
@@ -98,17 +145,17 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// A checkpoint was made (`maybe_enter_scc`).
-    pub(crate) fn maybe_enter_loop(&mut self, id: CheckpointId) -> Step {
+    fn maybe_enter_loop(&mut self, id: CheckpointId) -> Step {
         let Some(chain) = self.loop_of(&self.checkpoints.at(id)?.state)? else { return Ok(()) };
-        let index = match self.visits.find(&chain) {
+        let index = match self.loops.find(&chain) {
             Some(index) => index,
             None => {
                 let visit = Visit { chain, entry: None, back_edges: List::new(), counted: 0 };
-                self.visits.visits.push(&self.env.budget, visit)?;
-                self.visits.visits.len() - 1
+                self.loops.visits.push(&self.env.budget, visit)?;
+                self.loops.visits.len() - 1
             }
         };
-        let visit = self.visits.visits.at_mut(index)?;
+        let visit = self.loops.visits.at_mut(index)?;
         if visit.entry.is_none() {
             visit.entry = Some(id);
             self.log_loop("enter", &chain);
@@ -118,25 +165,25 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// All paths from a state are explored: `id` is its checkpoint, or none for the current state
     /// (`maybe_exit_scc`).
-    pub(crate) fn maybe_exit_loop(&mut self, id: Option<CheckpointId>) -> Step {
+    fn maybe_exit_loop(&mut self, id: Option<CheckpointId>) -> Step {
         let state = match id {
             Some(id) => &self.checkpoints.at(id)?.state,
             None => &self.cur,
         };
         let speculative = state.speculative;
         let Some(chain) = self.loop_of(state)? else { return Ok(()) };
-        let Some(index) = self.visits.find(&chain) else {
+        let Some(index) = self.loops.find(&chain) else {
             if speculative {
                 return Ok(());
             }
             return self.bug(format_args!("scc exit: no visit info for call chain {chain}"));
         };
-        let visit = self.visits.visits.at_mut(index)?;
+        let visit = self.loops.visits.at_mut(index)?;
         if visit.entry.is_none() || visit.entry != id {
             return Ok(());
         }
         visit.entry = None;
-        self.visits.back_edges = self.visits.back_edges.saturating_sub(visit.counted);
+        self.loops.back_edges = self.loops.back_edges.saturating_sub(visit.counted);
         visit.counted = 0;
         self.log_loop("exit", &chain);
         self.update_peak();
@@ -144,7 +191,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// The current state met an open checkpoint (`add_scc_backedge`).
-    pub(crate) fn add_back_edge(&mut self, equal: CheckpointId, insn: u32) -> Step {
+    fn add_back_edge(&mut self, equal: CheckpointId, insn: u32) -> Step {
         let mut state = self.cur.share(&self.env.budget, &mut self.store)?;
         state.insn = insn;
         let chain = self.loop_of(&self.checkpoints.at(equal)?.state)?;
@@ -153,21 +200,21 @@ impl<O: Observer> Sim<'_, '_, O> {
             return self
                 .bug(format_args!("add backedge: no SCC in verification path, insn_idx {insn}"));
         };
-        let Some(index) = self.visits.find(&chain) else {
+        let Some(index) = self.loops.find(&chain) else {
             return self.bug(format_args!("add backedge: no visit info for call chain {chain}"));
         };
         self.log_loop("backedge", &chain);
-        let visit = self.visits.visits.at_mut(index)?;
+        let visit = self.loops.visits.at_mut(index)?;
         visit.back_edges.push(&self.env.budget, BackEdge { state, equal })?;
         visit.counted += 1;
-        self.visits.back_edges += 1;
+        self.loops.back_edges += 1;
         self.update_peak();
         Ok(())
     }
 
     /// Carries precision over the back-edges until nothing changes (`propagate_backedges`).
     fn propagate_back_edges(&mut self, index: usize) -> Step {
-        let edges = core::mem::take(&mut self.visits.visits.at_mut(index)?.back_edges);
+        let edges = core::mem::take(&mut self.loops.visits.at_mut(index)?.back_edges);
         let result = self.propagate_edges(&edges);
         let mut edges = edges;
         while let Some(BackEdge { state, .. }) = edges.pop() {
@@ -195,5 +242,12 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.force_precise(Some(&edge.state))?;
         }
         Ok(())
+    }
+
+    /// `update_peak_states`
+    fn update_peak(&mut self) {
+        let now = self.checkpoints.kept().saturating_add(self.loops.back_edges);
+        let peak = &mut self.env.stats.peak_states;
+        *peak = (*peak).max(now);
     }
 }

@@ -3,11 +3,12 @@
 //! call chain and instruction, and propagated backwards when a path ends
 //! (`kernel/bpf/liveness.c`).
 
+use crate::design::{Design, Liveness, Places};
 use crate::env::InsnFlags;
 use crate::mem::{Budget, List};
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
-use crate::state::{MAX_FRAMES, State};
+use crate::state::{CheckpointId, MAX_FRAMES, State};
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
 use veristable_isa::successors;
@@ -35,7 +36,11 @@ struct Chain {
 
 impl Chain {
     /// Of a state, down to a frame.
-    fn of<O: Observer>(sim: &Sim<'_, '_, O>, state: &State, depth: u8) -> Result<Self, Abort> {
+    fn of<D: Design<Liveness = StackLiveness>, O: Observer>(
+        sim: &Sim<'_, '_, D, O>,
+        state: &State,
+        depth: u8,
+    ) -> Result<Self, Abort> {
         let mut chain = Self { callsites: [0; MAX_FRAMES], starts: [0; MAX_FRAMES], depth };
         for number in 0..=depth {
             let at = usize::from(number);
@@ -260,7 +265,80 @@ impl fmt::Display for SlotList {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl Liveness for StackLiveness {
+    const STATIC_REGISTERS: bool = true;
+
+    fn begin_pass<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
+        sim.forget_instance();
+        Ok(())
+    }
+
+    fn end_pass<D: Design<Liveness = Self>, O: Observer>(_: &mut Sim<'_, '_, D, O>) {}
+
+    fn begin_insn<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
+        sim.begin_stack_writes()
+    }
+
+    fn commit_insn<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
+        sim.commit_stack_writes()
+    }
+
+    fn read_slots<D: Design<Liveness = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        frame: u8,
+        slots: u64,
+    ) -> Step {
+        sim.mark_stack_read(frame, slots)
+    }
+
+    fn write_slots<D: Design<Liveness = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        frame: u8,
+        slots: u64,
+    ) {
+        sim.mark_stack_write(frame, slots);
+    }
+
+    fn path_ended<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
+        sim.update_live_stack()
+    }
+
+    fn called<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
+        sim.forget_instance();
+        Ok(())
+    }
+
+    fn returning<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
+        sim.update_live_stack()
+    }
+
+    /// `clean_verifier_state`
+    fn dead<D: Design<Liveness = Self>, O: Observer>(
+        sim: &mut Sim<'_, '_, D, O>,
+        _: CheckpointId,
+        state: &State,
+    ) -> Step<Places> {
+        let mut dead = [(0, 0); MAX_FRAMES];
+        let at = sim.stack_query(state)?;
+        for (number, dead) in (0..=state.depth).zip(&mut dead) {
+            let insn = state.insn_of_frame(&sim.store, number)?;
+            let live = sim.env.code.aux(insn)?.live_regs;
+            *dead = (!live & 0x3ff, sim.dead_slots(&at, number)?);
+        }
+        Ok(dead)
+    }
+
+    /// What is dead was marked where it stands.
+    fn unread<D: Design<Liveness = Self>, O: Observer>(
+        _: &Sim<'_, '_, D, O>,
+        _: CheckpointId,
+        _: u8,
+    ) -> Result<(u16, u64), Abort> {
+        Ok((0, 0))
+    }
+}
+
+impl<D: Design<Liveness = StackLiveness>, O: Observer> Sim<'_, '_, D, O> {
     fn instance(&mut self, chain: Chain) -> Result<u32, Abort> {
         if let Some(index) = self.liveness.find(&chain) {
             return Ok(index);
@@ -281,12 +359,12 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// Another function is current now (`bpf_reset_live_stack_callchain`).
-    pub(crate) fn forget_instance(&mut self) {
+    fn forget_instance(&mut self) {
         self.liveness.current = None;
     }
 
     /// The current instruction may read these slots.
-    pub(crate) fn mark_stack_read(&mut self, frame: u8, mask: u64) -> Step {
+    fn mark_stack_read(&mut self, frame: u8, mask: u64) -> Step {
         let (index, insn) = (self.current_instance()?, self.insn);
         let Self { env, liveness, .. } = self;
         liveness.at_mut(index)?.add_read(&env.budget, frame, insn, mask)?;
@@ -294,14 +372,14 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// The current instruction certainly writes these slots, if it goes on.
-    pub(crate) fn mark_stack_write(&mut self, frame: u8, mask: u64) {
+    fn mark_stack_write(&mut self, frame: u8, mask: u64) {
         if let Some(writes) = self.liveness.writes.get_mut(usize::from(frame)) {
             *writes |= mask;
         }
     }
 
     /// An instruction begins (`bpf_reset_stack_write_marks`).
-    pub(crate) fn begin_stack_writes(&mut self) -> Step {
+    fn begin_stack_writes(&mut self) -> Step {
         self.current_instance()?;
         self.liveness.write_insn = self.insn;
         self.liveness.writes = [0; MAX_FRAMES];
@@ -310,7 +388,7 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// An instruction went on (`bpf_commit_stack_write_marks`). A call or return has changed the
     /// instance and records nothing.
-    pub(crate) fn commit_stack_writes(&mut self) -> Step {
+    fn commit_stack_writes(&mut self) -> Step {
         let Some(index) = self.liveness.current else { return Ok(()) };
         let Self { env, liveness, .. } = self;
         let (insn, writes) = (liveness.write_insn, liveness.writes);
@@ -320,7 +398,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// Propagates what is new, from the innermost function outwards (`bpf_update_live_stack`).
-    pub(crate) fn update_live_stack(&mut self) -> Step {
+    fn update_live_stack(&mut self) -> Step {
         self.forget_instance();
         for depth in (0..=self.cur.depth).rev() {
             let chain = Chain::of(self, &self.cur, depth)?;
@@ -443,7 +521,7 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// Slots of a state's frame that no instruction reads later (`bpf_stack_slot_alive`), as a
     /// mask.
-    pub(crate) fn dead_slots(&mut self, state: &StateAt, frame: u8) -> Step<u64> {
+    fn dead_slots(&mut self, state: &StateAt, frame: u8) -> Step<u64> {
         let mut alive = 0;
         let live = |sim: &Self, depth: u8, insn: u32| -> Result<u64, Abort> {
             let Some(index) = state.instance(depth) else { return Ok(0) };
@@ -460,7 +538,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     }
 
     /// Prepares [`Sim::dead_slots`] (`bpf_live_stack_query_init`).
-    pub(crate) fn stack_query(&mut self, state: &State) -> Step<StateAt> {
+    fn stack_query(&mut self, state: &State) -> Step<StateAt> {
         let chain = Chain::of(self, state, state.depth)?;
         let mut instances = [None; MAX_FRAMES];
         for (depth, place) in (0..=state.depth).zip(&mut instances) {

@@ -4,13 +4,14 @@
 
 use super::Checkpoints;
 use super::equal::{Comparison, Exact};
+use crate::design::Design;
 use crate::mem::Budget;
 use crate::outcome::{Abort, Step};
 use crate::simulate::{Sim, last_branch};
 use crate::state::{CheckpointId, State, Store};
 use crate::trace::Observer;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The newest checkpoint at `insn` on the current path with the calls of the current state and
     /// fewer than `depth` checkpoints above it (`find_prev_entry`).
     pub(crate) fn previous_entry(&mut self, insn: u32, depth: u32) -> Step<Option<CheckpointId>> {

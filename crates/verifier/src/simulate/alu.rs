@@ -2,6 +2,7 @@
 //! Arithmetic (`check_alu_op`, `adjust_reg_min_max_vals`).
 
 use super::sim::Sim;
+use crate::design::Design;
 use crate::domain::{AluResult, Interval, Narrow, Quad};
 use crate::errno::Errno;
 use crate::messages::Arithmetic;
@@ -11,7 +12,7 @@ use crate::trace::Observer;
 use veristable_isa::{AluOp, Operand, Reg, Size, Swap, SwapBits, Width};
 use veristable_kernel::Behaviour;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `dst = dst op src`, and the copies.
     pub(crate) fn alu(&mut self, op: AluOp, width: Width, dst: Reg, src: Operand) -> Step {
         let wide = width == Width::W64;

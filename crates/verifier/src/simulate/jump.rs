@@ -5,6 +5,7 @@ use super::btf::trust::is_trusted;
 use super::packet_range::decide_packet;
 use super::sim::{Sim, last_branch};
 use super::step::{Next, target};
+use crate::design::Design;
 use crate::domain::flipped;
 use crate::errno::Errno;
 use crate::messages::Path;
@@ -14,7 +15,7 @@ use crate::trace::Observer;
 use veristable_isa::{CmpOp, Operand, Reg, Width};
 use veristable_kernel::TypeFlags;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A jump by `off` slots if `dst op src`. The first operand has been read.
     pub(crate) fn branch(
         &mut self,

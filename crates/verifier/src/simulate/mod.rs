@@ -21,12 +21,12 @@ mod wide;
 pub(crate) use sim::{Sim, last_branch};
 
 use self::subprogram::Prototypes;
-use crate::design::Design;
+use crate::design::{Design, Liveness};
 use crate::env::{Env, SubprogId};
 use crate::log::state::Touched;
 use crate::mem::List;
 use crate::outcome::Step;
-use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
+use crate::prune::{Backtrack, Checkpoints};
 use crate::state::{Callsite, Frame, State, Store};
 use crate::trace::{Event, Observer};
 use veristable_kernel::ProgType;
@@ -36,21 +36,22 @@ use veristable_kernel::ProgType;
 /// # Errors
 ///
 /// Why the program is refused, or why that cannot be said.
-pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
+pub(crate) fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
     if env.prog.prog_type == ProgType::EXT {
         return env.unsupported("program type", "EXT");
     }
     let memos = List::filled(&env.budget, env.code.insns.len(), sim::InsnMemo::default())?;
     let mut checkpoints = Checkpoints::default();
     checkpoints.prepare(&env.budget, env.code.insns.len())?;
-    let mut sim = Sim {
+    let mut sim: Sim<'_, '_, D, O> = Sim {
+        design: core::marker::PhantomData,
         env,
         store: Store::default(),
         cur: State::placeholder(),
         pending: List::new(),
         checkpoints,
-        visits: Visits::default(),
-        liveness: StackLiveness::default(),
+        loops: D::Loops::default(),
+        liveness: D::Liveness::default(),
         backtrack: Backtrack::default(),
         memos,
         maps: memory::MapTable::default(),
@@ -73,7 +74,7 @@ pub fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
     sim.check_called_functions()
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// One pass: a function with any arguments (`do_check_common`).
     fn pass(&mut self, subprog: SubprogId) -> Step {
         self.env.forget_source_line();
@@ -87,11 +88,12 @@ impl<O: Observer> Sim<'_, '_, O> {
         if subprog == SubprogId::MAIN {
             self.acquire_arguments()?;
         }
-        self.forget_instance();
+        D::Liveness::begin_pass(self)?;
         self.run_paths()?;
         let last = core::mem::replace(&mut self.cur, State::placeholder());
         last.release(&self.env.budget, &mut self.store)?;
-        self.visits = Visits::default();
+        self.loops = D::Loops::default();
+        D::Liveness::end_pass(self);
         self.checkpoints.clear(&self.env.budget, &mut self.store)?;
         self.env.emit(Event::PassAccepted);
         Ok(())

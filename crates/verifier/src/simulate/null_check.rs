@@ -4,13 +4,14 @@
 
 use super::sim::Sim;
 use crate::analysis::record::FieldKinds;
+use crate::design::Design;
 use crate::outcome::Step;
 use crate::state::{Kind, MapRef, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{CmpOp, Reg};
 use veristable_kernel::{MapType, TypeFlags};
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A pointer was compared with null: on one way it is null, on the other it is not, and so is
     /// whatever shares its id. `null_if_taken`: it is null where the jump is taken.
     pub(crate) fn learn_null(&mut self, reg: Reg, null_if_taken: bool) -> Step {

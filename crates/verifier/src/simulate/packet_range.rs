@@ -3,6 +3,7 @@
 //! (`try_match_pkt_pointers`, `find_good_pkt_pointers`, `is_pkt_ptr_branch_taken`).
 
 use super::sim::Sim;
+use crate::design::Design;
 use crate::domain::flipped;
 use crate::outcome::Step;
 use crate::state::{Kind, RegState};
@@ -24,7 +25,7 @@ enum Way {
     Taken,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A packet pointer was compared with the packet's end, or a metadata pointer with its start.
     /// False if the comparison is none of these.
     pub(crate) fn learn_packet_range(&mut self, op: CmpOp, dst: Reg, src: Reg) -> Step<bool> {

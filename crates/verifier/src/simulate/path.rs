@@ -3,6 +3,7 @@
 
 use super::sim::{Pending, Sim};
 use super::step::{Next, target};
+use crate::design::{Design, Liveness};
 use crate::errno::Errno;
 use crate::log::state::Touched;
 use crate::messages::Path;
@@ -13,7 +14,7 @@ use crate::trace::{Event, Observer};
 /// Branches that may wait at once (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub(super) const MAX_PENDING: usize = 8192;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Sets a copy of the current state aside, to go on at `insn` (`push_stack`). The copy is
     /// the last of [`Sim::pending`]. `errno` is what the caller returns if there are too many.
     pub(crate) fn push_branch(
@@ -28,6 +29,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let parent = state.parent;
         let mark = self.env.observer.mark();
         self.pending.push(&self.env.budget, Pending { state, insn, previous, mark })?;
+        D::Liveness::forked(self)?;
         if self.pending.len() > MAX_PENDING {
             let branches = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
             return self.env.reject_with(errno, Path::TooComplex { branches });
@@ -51,12 +53,13 @@ impl<O: Observer> Sim<'_, '_, O> {
     pub(crate) fn end_path(&mut self) -> Step<bool> {
         self.touched = Touched::ALL;
         self.finish_branch()?;
-        self.update_live_stack()?;
+        D::Liveness::path_ended(self)?;
         let Some(Pending { state, insn, previous, mark }) = self.pending.pop() else {
             return Ok(false);
         };
         let ended = core::mem::replace(&mut self.cur, state);
         ended.release(&self.env.budget, &mut self.store)?;
+        D::Liveness::resumed(self);
         self.env.emit(Event::Rewind(mark));
         self.insn = insn;
         self.last = i32::try_from(previous).unwrap_or(i32::MAX);

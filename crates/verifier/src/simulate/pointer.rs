@@ -4,6 +4,7 @@
 use super::alu::symbol;
 use super::sim::Sim;
 use super::speculation::PointerMove;
+use crate::design::{Design, Liveness};
 use crate::domain::Interval;
 use crate::log::state::TypeName;
 use crate::messages::Arithmetic;
@@ -16,7 +17,7 @@ use veristable_kernel::TypeFlags;
 /// Offsets must stay below this (`BPF_MAX_VAR_OFF`).
 pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `dst = pointer op offset` or, where the pointer is the second operand, `dst = offset op
     /// pointer`. `pointer_reg` is where the pointer is; the values are from before.
     pub(crate) fn move_pointer(
@@ -55,6 +56,9 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
         if !may_move(pointer.kind, op, offset) {
             return self.env.reject(Arithmetic::ProhibitedOn { reg, ty: ty.text() });
+        }
+        if pointer_reg != dst {
+            D::Liveness::copy_reg(self, dst, pointer_reg);
         }
         // `number += pointer` inherits type and id; what else the register carried stays.
         let left = self.reg_mut(dst)?;

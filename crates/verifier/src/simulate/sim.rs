@@ -3,12 +3,13 @@
 
 use super::helper::Helpers;
 use super::subprogram::Prototypes;
+use crate::design::{Design, Liveness};
 use crate::env::{DecodedOp, Env, InsnFlags, SubprogId};
 use crate::log::state::{StateView, Touched};
 use crate::mem::{Budget, List, Text};
 use crate::messages::{Path, Registers};
 use crate::outcome::{Abort, Step};
-use crate::prune::{Backtrack, Checkpoints, StackLiveness, Visits};
+use crate::prune::{Backtrack, Checkpoints};
 use crate::simulate::btf::ctx::{Argument, RefArgument};
 use crate::simulate::btf::loaded::WalkCache;
 use crate::simulate::memory::{CtxMemo, MapTable};
@@ -60,7 +61,9 @@ pub(crate) struct Masking {
 }
 
 /// The simulation of a program.
-pub(crate) struct Sim<'s, 'a, O: Observer> {
+pub(crate) struct Sim<'s, 'a, D: Design, O: Observer> {
+    /// Which verifier it is.
+    pub(crate) design: core::marker::PhantomData<D>,
     /// What the phases share.
     pub(crate) env: &'s mut Env<'a, O>,
     /// Frames and stacks.
@@ -72,9 +75,9 @@ pub(crate) struct Sim<'s, 'a, O: Observer> {
     /// States set aside for comparison.
     pub(crate) checkpoints: Checkpoints,
     /// Visits of loops.
-    pub(crate) visits: Visits,
-    /// Which stack slots are read.
-    pub(crate) liveness: StackLiveness,
+    pub(crate) loops: D::Loops,
+    /// What is read.
+    pub(crate) liveness: D::Liveness,
     /// Scratch of precision tracking.
     pub(crate) backtrack: Backtrack,
     /// What is remembered of each instruction.
@@ -111,7 +114,7 @@ pub(crate) struct Sim<'s, 'a, O: Observer> {
     pub(crate) helpers: Helpers<'a>,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A register of the innermost frame.
     #[inline]
     pub(crate) fn reg(&self, reg: Reg) -> Result<&RegState, Abort> {
@@ -202,7 +205,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.set_flag(def - 1, InsnFlags::ZEXT_DST)?;
             self.reg_mut(reg)?.subreg_def = 0;
         }
-        Ok(())
+        if reg == Reg::FP { Ok(()) } else { D::Liveness::read_reg(self, reg, wide) }
     }
 
     /// A register becomes a result that the caller will set (`DST_OP_NO_MARK`).
@@ -214,6 +217,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if reg == Reg::FP {
             return self.env.reject(Registers::FramePointer);
         }
+        D::Liveness::write_regs(self, self.cur.depth, 1 << reg.number());
         let def = if wide { 0 } else { self.insn + 1 };
         self.reg_mut(reg)?.subreg_def = def;
         Ok(())
@@ -348,7 +352,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         frame: u8,
         emit: impl FnOnce(&mut dyn FnMut(Event<'_>), &StateView<'_>),
     ) {
-        let Self { env, store, cur, touched, .. } = self;
+        let Self { env, store, cur, touched, liveness, .. } = self;
         let all_precise = !env.privileges.bpf_capable;
         let (names, observer) = env.names_and_observer();
         let view = StateView {
@@ -356,6 +360,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             state: cur,
             frame,
             marks: FrameMarks::default(),
+            suffixes: liveness.suffixes(None, frame),
             all_precise,
             touched: *touched,
             names,

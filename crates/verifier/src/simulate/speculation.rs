@@ -4,6 +4,7 @@
 //! processor takes.
 
 use super::sim::{Masking, Sim};
+use crate::design::Design;
 use crate::env::InsnFlags;
 use crate::errno::Errno;
 use crate::log::state::TnumText;
@@ -50,7 +51,7 @@ enum Reason {
     Limit,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `can_skip_alu_sanitation`: `by_constant` if the second operand is an immediate.
     fn needs_no_mask(&self, by_constant: bool) -> Result<bool, Abort> {
         Ok(self.env.privileges.bypass_spec_v1

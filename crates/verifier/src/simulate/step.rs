@@ -2,6 +2,7 @@
 //! The main loop (`do_check`).
 
 use super::sim::Sim;
+use crate::design::{Design, Liveness};
 use crate::env::{DecodedOp, InsnFlags};
 use crate::errno::Errno;
 use crate::messages::Path;
@@ -25,7 +26,7 @@ pub(crate) enum Next {
     EndOfPath,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Simulates every path from the current instruction on.
     pub(crate) fn run_paths(&mut self) -> Step {
         let mut print_state = false;
@@ -79,24 +80,25 @@ impl<O: Observer> Sim<'_, '_, O> {
             self.set_flag(insn, InsnFlags::SEEN)?;
         }
         self.last = i32::try_from(insn).unwrap_or(i32::MAX);
-        if self.cur.speculative && self.has_flag(insn, InsnFlags::NOSPEC)? {
+        if D::FENCES_OFF && self.cur.speculative && self.has_flag(insn, InsnFlags::NOSPEC)? {
             return Ok(Next::EndOfPath);
         }
-        self.begin_stack_writes()?;
+        D::Liveness::begin_insn(self)?;
         let result = self.execute(insn);
         let recoverable =
             matches!(result, Err(Stop::Rejected(Errno::EPERM | Errno::EACCES | Errno::EINVAL)));
         if result.is_ok() || recoverable {
-            self.commit_stack_writes()?;
+            D::Liveness::commit_insn(self)?;
         }
-        if recoverable && self.cur.speculative {
+        if recoverable && self.cur.speculative && D::FENCES_OFF {
             // The processor is stopped from getting here by misprediction.
             self.set_flag(insn, InsnFlags::NOSPEC)?;
             self.memo()?.masking = None;
             return Ok(Next::EndOfPath);
         }
         let next = result?;
-        if self.cur.speculative && self.has_flag(insn, InsnFlags::NOSPEC_RESULT)? {
+        let result = InsnFlags::NOSPEC_RESULT;
+        if D::FENCES_OFF && self.cur.speculative && self.has_flag(insn, result)? {
             return Ok(Next::EndOfPath);
         }
         Ok(next)

@@ -2,6 +2,7 @@
 //! 64-bit immediate loads (`check_ld_imm`).
 
 use super::sim::Sim;
+use crate::design::Design;
 use crate::env::{KernelVariable, SubprogId, Target};
 use crate::messages::Functions;
 use crate::outcome::{Abort, Step};
@@ -11,7 +12,7 @@ use veristable_btf::Linkage;
 use veristable_isa::{Imm64, Reg};
 use veristable_kernel::{MapType, TypeFlags};
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `dst` = a constant, or a pointer to what the instruction names.
     pub(crate) fn load_wide(&mut self, dst: Reg, value: Imm64) -> Step {
         self.write_unknown(dst, true)?;

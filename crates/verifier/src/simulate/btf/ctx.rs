@@ -4,6 +4,7 @@
 use super::iterators::{Nullable, nullable_arguments};
 use super::walk::name_or_anonymous;
 use crate::analysis::attach::reference_arguments;
+use crate::design::Design;
 use crate::errno::Errno;
 use crate::mem::Text;
 use crate::messages::BtfAccess;
@@ -86,7 +87,7 @@ enum Place<'a> {
     Refused,
 }
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// What an access to the context yields, by the prototype of what the program attaches to;
     /// `None` if it is refused, which the caller says. The kernel comments on most loads of
     /// pointers, each time.

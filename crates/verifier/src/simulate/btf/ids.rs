@@ -3,6 +3,7 @@
 //! `btf_types_are_same` of `kernel/bpf/btf.c`).
 
 use super::walk::{Found, walk};
+use crate::design::Design;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
 use crate::state::BtfRef;
@@ -13,7 +14,7 @@ use veristable_kernel::TypeFlags;
 /// A type and the BTF that its id counts in.
 pub(crate) type TypeIn = (BtfRef, TypeId);
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Whether two types are one and the same: a module's BTF continues the kernel's, so that ids
     /// of both can mean the same type.
     pub(crate) fn types_are_same(&self, left: TypeIn, right: TypeIn) -> Step<bool> {

@@ -4,6 +4,7 @@
 
 use super::trust::{Safe, promises};
 use super::walk::{Found, walk};
+use crate::design::Design;
 use crate::mem::List;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
@@ -74,7 +75,7 @@ const fn place(part: &ObjectPart, write: bool) -> usize {
     (mixed >> 16) as usize % ENTRIES
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// What a load of a part of an object yields; the rejection if there is nothing such.
     pub(crate) fn look_into(&mut self, part: ObjectPart) -> Step<Loaded> {
         if let Some(loaded) = self.walks.known(&part, false) {

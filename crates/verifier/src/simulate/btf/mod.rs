@@ -11,12 +11,13 @@ mod write;
 
 use super::sim::Sim;
 use crate::analysis::maps::btf_of;
+use crate::design::Design;
 use crate::outcome::Step;
 use crate::state::BtfRef;
 use crate::trace::Observer;
 use veristable_btf::{Btf, TypeId};
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// The BTF that a register's type counts in.
     pub(crate) fn btf(&self, which: BtfRef) -> Step<&'a Btf<'a>> {
         match btf_of(which, self.env.kernel, self.env.prog.btf, &self.env.used_btfs)? {

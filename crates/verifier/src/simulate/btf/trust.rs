@@ -2,6 +2,7 @@
 //! Which pointers to kernel objects can be relied on, and what a pointer found in an object
 //! inherits.
 
+use crate::design::Design;
 use crate::simulate::sim::Sim;
 use crate::state::RegState;
 use crate::trace::Observer;
@@ -98,7 +99,7 @@ fn join<'b>(name: &[u8], suffix: &[u8], buffer: &'b mut [u8; SAFE_NAME]) -> Opti
     buffer.get(..len)
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// What a pointer has after it was loaded from `from`, with the modifiers `flags` that the
     /// walk found and what the kernel promises of the member.
     pub(crate) fn inherited_trust(

@@ -6,6 +6,7 @@
 //! name are members, whose places come from the kernel's BTF.
 
 use super::loaded::ObjectPart;
+use crate::design::Design;
 use crate::errno::Errno;
 use crate::mem::Text;
 use crate::messages::BtfAccess;
@@ -112,7 +113,7 @@ fn find_member(btf: &Btf<'_>, id: TypeId, name: &str) -> Option<(u32, TypeId)> {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Whether the program may write to a part of an object.
     pub(crate) fn check_object_write(&mut self, part: ObjectPart) -> Step {
         if self.write_was_permitted(part) {

@@ -6,6 +6,7 @@ use super::maps::knows_its_keys;
 use super::proto::Param;
 use super::rules::Func;
 use crate::analysis::record::FieldKind;
+use crate::design::Design;
 use crate::log::state::TypeName;
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
@@ -17,7 +18,7 @@ use crate::trace::Observer;
 use veristable_isa::Reg;
 use veristable_kernel::{ArgBase, MapType, TypeFlags};
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// One argument.
     pub(super) fn check_argument(
         &mut self,

@@ -3,6 +3,7 @@
 //! `check_bpf_snprintf_call`).
 
 use crate::analysis::btf_info::is_space;
+use crate::design::Design;
 use crate::errno::Errno;
 use crate::messages::Helper as Message;
 use crate::outcome::{Step, Stop};
@@ -14,7 +15,7 @@ use alloc::borrow::Cow;
 use veristable_isa::Reg;
 use veristable_program::MapFlags;
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// A pointer to a string that ends with a zero, in a frozen map that programs only read
     /// (`check_reg_const_str`).
     pub(crate) fn check_const_string(&mut self, reg: Reg) -> Step {

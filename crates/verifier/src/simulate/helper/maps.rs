@@ -4,6 +4,7 @@
 
 use super::Call;
 use super::rules::Func;
+use crate::design::Design;
 use crate::env::InsnFlags;
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
@@ -111,7 +112,7 @@ pub(super) const fn knows_its_keys(map: MapType) -> bool {
     matches!(map, MapType::ARRAY | MapType::PERCPU_ARRAY)
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Remembers the map at the instruction (`record_func_map`).
     pub(super) fn record_map(&mut self, call: &Call<'_>) -> Step {
         if !call.proto.func.records_map() {

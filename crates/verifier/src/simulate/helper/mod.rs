@@ -28,6 +28,7 @@ use super::memory::{Access, FilledStack, Span};
 use super::sim::Sim;
 use super::step::Next;
 use crate::analysis::record::Kptr;
+use crate::design::Design;
 use crate::env::SubprogId;
 use crate::errno::Errno;
 use crate::messages::Helper as Message;
@@ -94,7 +95,7 @@ impl<'a> Call<'a> {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A call of a helper.
     pub(crate) fn call_helper(&mut self, id: i32) -> Step<Next> {
         let proto = self.helper(id)?;

@@ -3,6 +3,7 @@
 //! verification and helper.
 
 use super::rules::Func;
+use crate::design::Design;
 use crate::mem::{List, Text};
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
@@ -102,7 +103,7 @@ pub(crate) struct Helpers<'a> {
     list: List<Proto<'a>>,
 }
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// The helper that the current instruction calls; a copy, since it is small. Refuses what no
     /// program like this one may call.
     pub(super) fn helper(&mut self, number: i32) -> Step<Proto<'a>> {

@@ -5,6 +5,7 @@ use super::Call;
 use super::maps::knows_its_keys;
 use super::rules::Func;
 use crate::analysis::record::{FieldKinds, KptrHold};
+use crate::design::Design;
 use crate::domain::Interval;
 use crate::mem::Text;
 use crate::messages::Helper as Message;
@@ -19,7 +20,7 @@ use veristable_kernel::{RetBase, TypeFlags};
 /// `MAX_ERRNO` (`include/linux/err.h`)
 const MAX_ERRNO: i32 = 4095;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// R0 after the call.
     pub(super) fn set_result(&mut self, call: &Call<'_>) -> Step {
         let mut result = self.result_of(call)?;

@@ -2,6 +2,7 @@
 //! What single helpers ask beyond their prototypes.
 
 use super::Call;
+use crate::design::Design;
 use crate::env::InsnFlags;
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
@@ -120,7 +121,7 @@ impl Func {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The rules of single helpers, while the arguments are still in their registers.
     pub(super) fn apply_rules(&mut self, call: &mut Call<'_>) -> Step {
         match call.proto.func {

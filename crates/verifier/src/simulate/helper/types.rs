@@ -4,6 +4,7 @@
 use super::Call;
 use super::proto::{KernelType, Param, Registers};
 use super::rules::Func;
+use crate::design::Design;
 use crate::errno::Errno;
 use crate::log::state::TypeName;
 use crate::mem::Text;
@@ -29,7 +30,7 @@ const fn is_memory(base: ArgBase) -> bool {
     matches!(base, ArgBase::MapKey | ArgBase::MapValue | ArgBase::Mem)
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The register must be of a type that the argument takes.
     pub(super) fn check_type(
         &mut self,

@@ -5,6 +5,7 @@ use super::KfuncIndex;
 use super::call::Call;
 use super::signature::{Arg, MAX_ARGS, NumberUse, Pointee, PointerArg, PointerClass, SizeArg};
 use super::special::Special;
+use crate::design::Design;
 use crate::log::state::TypeName;
 use crate::mem::Text;
 use crate::messages::Kfunc;
@@ -27,7 +28,7 @@ pub(super) struct At {
     pub(super) reg: Reg,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Tests the registers against the kfunc's arguments.
     pub(super) fn check_kfunc_args(&mut self, kfunc: KfuncIndex) -> Step<Call> {
         let mut call = Call::default();

@@ -24,6 +24,7 @@ use super::sim::{Sim, last_branch};
 use super::step::Next;
 use super::subprogram::{CALLER_SAVED, Callback};
 use crate::analysis::kfuncs;
+use crate::design::{Design, Liveness};
 use crate::domain::Interval;
 use crate::env::Target;
 use crate::errno::Errno;
@@ -45,7 +46,7 @@ pub(crate) struct KfuncIndex(u32);
 /// `MAX_ERRNO`
 const MAX_ERRNO: i32 = 4095;
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// A call of a kfunc; the instruction's target says which.
     pub(crate) fn call_kfunc(&mut self) -> Step<Next> {
         let after = Next::Insn(self.insn + 1);
@@ -75,7 +76,7 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         if self.kfunc_signature(kfunc)?.is(Special::XdpPullData) {
             self.clear_packet_pointers()?;
         }
-        self.mark_wide_args(kfunc)?;
+        self.read_kfunc_args(kfunc)?;
         if self.kfunc_signature(kfunc)?.flags.contains(KfuncFlags::ITER_NEXT) {
             self.fork_iteration(&call)?;
         }
@@ -257,13 +258,16 @@ impl<'a, O: Observer> Sim<'_, 'a, O> {
         self.throw()
     }
 
-    /// Arguments that take all of their registers (`mark_btf_func_reg_size`).
-    fn mark_wide_args(&mut self, kfunc: KfuncIndex) -> Step {
-        let wide = self.kfunc_signature(kfunc)?.wide_args;
-        for number in (0..5u8).filter(|number| wide & 1 << number != 0) {
+    /// Arguments are read, after the call destroyed them: all of their registers or the low half
+    /// (`mark_btf_func_reg_size`).
+    fn read_kfunc_args(&mut self, kfunc: KfuncIndex) -> Step {
+        let Signature { count, wide_args, .. } = *self.kfunc_signature(kfunc)?;
+        for number in (0..5u8).take(count) {
             let reg = Reg::new(number + 1);
+            let wide = wide_args & 1 << number != 0;
+            D::Liveness::read_reg(self, reg, wide)?;
             let def = self.reg(reg)?.subreg_def;
-            if def != 0 {
+            if wide && def != 0 {
                 self.set_flag(def - 1, crate::env::InsnFlags::ZEXT_DST)?;
                 self.reg_mut(reg)?.subreg_def = 0;
             }

@@ -8,6 +8,7 @@ use super::signature::{PointerArg, PointerClass};
 use super::special::Special;
 use crate::analysis::prog_context;
 use crate::analysis::record::{FieldKind, FieldKinds};
+use crate::design::Design;
 use crate::log::state::TypeName;
 use crate::messages::Kfunc;
 use crate::outcome::{Step, Stop};
@@ -21,7 +22,7 @@ use veristable_kernel::{KfuncFlags, RegBase, TypeFlags};
 
 const ALLOC: TypeFlags = TypeFlags::MEM_ALLOC;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An argument whose type says what it is.
     pub(super) fn check_by_class(
         &mut self,

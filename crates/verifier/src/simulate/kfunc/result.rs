@@ -5,6 +5,7 @@ use super::KfuncIndex;
 use super::call::Call;
 use super::signature::{Node, Returns, ScalarStruct, scalar_struct};
 use super::special::Special;
+use crate::design::{Design, Liveness};
 use crate::messages::Kfunc;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
@@ -17,7 +18,7 @@ use veristable_kernel::{KfuncFlags, TypeFlags};
 /// The largest object of each CPU (`BPF_GLOBAL_PERCPU_MA_MAX_SIZE`).
 const MAX_PERCPU_OBJECT: u32 = 512;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Sets R0, which is not readable before.
     pub(super) fn set_kfunc_result(&mut self, kfunc: KfuncIndex, call: &Call) -> Step {
         let signature = *self.kfunc_signature(kfunc)?;
@@ -42,12 +43,14 @@ impl<O: Observer> Sim<'_, '_, O> {
                     result.set_number(0);
                 }
                 result.subreg_def = def;
+                D::Liveness::write_regs(self, self.cur.depth, 1);
                 Ok(())
             }
             Returns::Pointer { node, .. } => {
                 let mut result = self.returned_pointer(kfunc, call)?;
                 self.finish_pointer(kfunc, call, node, &mut result)?;
                 *self.reg_mut(Reg::R0)? = result;
+                D::Liveness::write_regs(self, self.cur.depth, 1);
                 Ok(())
             }
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Arena memory: pointers are made from numbers, and faults are handled when they happen.
 
+use crate::design::Design;
 use crate::messages::Fields;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
@@ -9,7 +10,7 @@ use crate::trace::Observer;
 use veristable_isa::{AtomicOp, Op, Reg};
 use veristable_kernel::MapType;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `dst = src`, moved to another address space (`check_alu_op`).
     pub(crate) fn cast_address(&mut self, dst: Reg, src: Reg, to: u16) -> Step {
         if !self.has_arena() {

@@ -2,6 +2,7 @@
 //! Accesses through pointers to kernel objects (`check_ptr_to_btf_access`).
 
 use super::{Access, Span};
+use crate::design::Design;
 use crate::errno::Errno;
 use crate::log::state::{TnumText, TypeName};
 use crate::mem::Text;
@@ -14,7 +15,7 @@ use crate::trace::Observer;
 use veristable_isa::Reg;
 use veristable_kernel::TypeFlags;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An access through a pointer to a kernel object.
     pub(super) fn access_btf(&mut self, span: Span, pointer: &RegState, access: Access) -> Step {
         let (Kind::BtfId { btf, id }, false) = (pointer.kind, pointer.may_be_null()) else {

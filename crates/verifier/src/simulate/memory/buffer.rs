@@ -5,6 +5,7 @@
 use super::map_fields::Accessor;
 use super::plain::Part;
 use super::{Access, Span};
+use crate::design::Design;
 use crate::errno::Errno;
 use crate::log::state::TypeName;
 use crate::messages::Memory;
@@ -40,7 +41,7 @@ pub(crate) struct FilledStack {
 /// Sizes must be below this (`BPF_MAX_VAR_SIZ`).
 const MAX_SIZE: u64 = 1 << 29;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `size` bytes behind an argument (`check_helper_mem_access`). Gives the stack that the call
     /// has to write, for [`BufferUse::Fill`] of stack memory.
     pub(crate) fn check_buffer(

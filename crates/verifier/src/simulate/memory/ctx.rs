@@ -3,6 +3,7 @@
 
 use super::plain::Part;
 use super::{Access, Span};
+use crate::design::Design;
 use crate::messages::Memory;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
@@ -36,7 +37,7 @@ pub(crate) struct CtxMemo {
     load: CtxLoad,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A load from or store to the context.
     pub(super) fn access_ctx(
         &mut self,

@@ -5,6 +5,7 @@ use super::map_fields::Accessor;
 use super::plain::Part;
 use super::{Access, Span};
 use crate::analysis::record::RecordId;
+use crate::design::Design;
 use crate::errno::Errno;
 use crate::mem::{List, Text};
 use crate::messages::{BtfAccess, Memory};
@@ -36,7 +37,7 @@ pub(crate) struct MapFacts {
     pub(crate) object: Option<TypeId>,
 }
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// How a map was made.
     pub(crate) fn map_spec(&self, map: MapRef) -> Result<&'a MapSpec, Abort> {
         let desc = self.env.map(map.index)?;

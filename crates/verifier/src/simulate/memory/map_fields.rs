@@ -4,6 +4,7 @@
 
 use super::plain::Part;
 use crate::analysis::record::{Field, FieldKind, FieldKinds, RecordId};
+use crate::design::Design;
 use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
@@ -22,7 +23,7 @@ pub(crate) enum Accessor {
 /// Bytes of a pointer.
 const POINTER: u32 = 8;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A part of a value (`check_map_access`). Gives the value's special fields.
     pub(crate) fn check_map_value(
         &mut self,

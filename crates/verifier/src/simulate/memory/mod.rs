@@ -20,6 +20,7 @@ pub(crate) use map_fields::Accessor;
 pub(crate) use plain::Part;
 
 use super::sim::Sim;
+use crate::design::Design;
 use crate::domain::Narrow;
 use crate::log::state::{TnumText, TypeName};
 use crate::messages::Memory;
@@ -49,7 +50,7 @@ pub(crate) struct Span {
     pub(crate) size: u32,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `dst = *(size *)(base + off)`
     pub(crate) fn load(
         &mut self,

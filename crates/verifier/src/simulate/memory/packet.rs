@@ -3,6 +3,7 @@
 
 use super::plain::Part;
 use super::{Access, Span};
+use crate::design::Design;
 use crate::domain::Tnum;
 use crate::errno::Errno;
 use crate::log::state::TnumText;
@@ -14,7 +15,7 @@ use crate::trace::Observer;
 use veristable_isa::Reg;
 use veristable_kernel::ProgType;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Whether the program may reach into packets directly (`may_access_direct_pkt_data`).
     /// `helper`: a helper does it, and its prototype says whether it may (`pkt_access`).
     pub(crate) fn may_access_packet(&self, writes: bool, helper: Option<bool>) -> bool {

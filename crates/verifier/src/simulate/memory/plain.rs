@@ -3,6 +3,7 @@
 //! (`check_mem_region_access`, `check_buffer_access`).
 
 use super::{Access, Span};
+use crate::design::Design;
 use crate::log::state::{TnumText, TypeName};
 use crate::messages::Memory;
 use crate::outcome::Step;
@@ -35,7 +36,7 @@ impl Part {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A part must lie within its region wherever the pointer's variable offset puts it
     /// (`check_mem_region_access`). `region`: bytes of the region.
     pub(crate) fn check_region(&mut self, part: Part, pointer: &RegState, region: u32) -> Step {

@@ -4,6 +4,7 @@
 use super::buffer::{BufferUse, FilledStack};
 use super::plain::Part;
 use super::{Access, Span};
+use crate::design::{Design, Liveness};
 use crate::errno::Errno;
 use crate::log::state::TnumText;
 use crate::messages::Memory;
@@ -12,7 +13,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{RegState, SlotType, slot_of};
 use crate::trace::Observer;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Every byte of stack that could be meant must have been written, unless the callee only
     /// fills it. What it may write is no longer known.
     pub(super) fn check_stack_range(
@@ -52,7 +53,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let writes = usage != BufferUse::Read;
         for byte in from..end {
             if self.use_stack_byte(pointer.frame, byte, writes)? {
-                self.mark_stack_read(pointer.frame, 1 << (slot_of(byte) & 63))?;
+                D::Liveness::read_slots(self, pointer.frame, 1 << (slot_of(byte) & 63))?;
                 continue;
             }
             let (reg, byte) = (reg.number(), byte.wrapping_sub(from));

@@ -4,6 +4,7 @@
 
 use super::plain::Part;
 use super::{Access, Span};
+use crate::design::Design;
 use crate::log::state::TypeName;
 use crate::messages::Memory;
 use crate::outcome::Step;
@@ -14,7 +15,7 @@ use crate::trace::Observer;
 /// `sizeof(struct bpf_flow_keys)` (`include/uapi/linux/bpf.h`)
 const FLOW_KEYS_BYTES: i64 = 56;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An access to flow dissector keys.
     pub(super) fn access_flow_keys(
         &mut self,

@@ -4,6 +4,7 @@
 use super::buffer::BufferUse;
 use super::plain::Part;
 use super::{Access, Span};
+use crate::design::{Design, Liveness};
 use crate::domain::Quad;
 use crate::env::{InsnFlags, SubprogFlags};
 use crate::errno::Errno;
@@ -52,7 +53,7 @@ impl At {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An access through a stack pointer.
     pub(super) fn access_stack(&mut self, span: Span, pointer: &RegState, access: Access) -> Step {
         let off = span.off.wrapping_add(pointer.off);
@@ -189,7 +190,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
         self.destroy_dynptr(at.frame, index)?;
         if at.is_slot_start() && whole {
-            self.mark_stack_write(at.frame, 1 << (index & 63));
+            D::Liveness::write_slots(self, at.frame, 1 << (index & 63));
         }
         self.check_fastcall(at.frame, at.off)?;
         self.touch_slot(index);
@@ -264,7 +265,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let (index, slot) = (at.slot(), self.slot(at.frame, at.slot())?);
         self.touch_slot(index);
         self.check_fastcall(self.cur.depth, at.off)?;
-        self.mark_stack_read(at.frame, 1 << (index & 63))?;
+        D::Liveness::read_slots(self, at.frame, 1 << (index & 63))?;
         let restored = if !slot.is_spill() {
             self.check_readable(at, &slot)?;
             if let Some(dst) = dst {

@@ -2,6 +2,7 @@
 //! Dynptrs (`process_dynptr_func` and what it calls).
 
 use super::slots::Slots;
+use crate::design::{Design, Liveness};
 use crate::log::state::dynptr_name;
 use crate::messages::Objects;
 use crate::outcome::{Abort, Step};
@@ -47,7 +48,7 @@ pub(crate) struct DynptrAt {
     pub(crate) ref_id: u32,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An argument that is a dynptr (`process_dynptr_func`).
     pub(crate) fn check_dynptr(&mut self, reg: Reg, usage: DynptrUse) -> Step {
         let (state, arg) = (self.copy_of(reg)?, argument(reg));
@@ -134,7 +135,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             slot.reg.kind = Kind::Dynptr { kind, first_slot };
             (slot.reg.id, slot.reg.ref_id) = (RegId(id), ref_id);
         }
-        self.mark_stack_write(frame, pair(number));
+        D::Liveness::write_slots(self, frame, pair(number));
         Ok(())
     }
 
@@ -169,7 +170,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     fn forget_dynptr(&mut self, frame: u8, number: usize) -> Step {
         self.clear_slot(frame, number)?;
         self.clear_slot(frame, number.saturating_sub(1))?;
-        self.mark_stack_write(frame, pair(number));
+        D::Liveness::write_slots(self, frame, pair(number));
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! Arguments that point to a special field of a map's value (`check_map_field_pointer`).
 
 use crate::analysis::record::{self, FieldKind};
+use crate::design::Design;
 use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
@@ -9,7 +10,7 @@ use crate::state::{Kind, MapRef};
 use crate::trace::Observer;
 use veristable_isa::Reg;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A timer, work queue or task work (`process_timer_func`, `process_wq_func`,
     /// `process_task_work_func`): the map that it is in, and which look-up of an outer map that
     /// came from (`meta->map_ptr`, `meta->map_uid`).

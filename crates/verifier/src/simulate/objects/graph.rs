@@ -3,6 +3,7 @@
 
 use super::locks::{LOCKS, LockId};
 use crate::analysis::record::{FieldKind, FieldKinds, Root};
+use crate::design::Design;
 use crate::mem::Text;
 use crate::messages::Objects;
 use crate::outcome::Step;
@@ -37,7 +38,7 @@ impl GraphKind {
     }
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An argument that is a list or tree, whose lock must be held
     /// (`process_kf_arg_ptr_to_list_head`, `process_kf_arg_ptr_to_rbtree_root`).
     pub(crate) fn check_graph_root(&mut self, reg: Reg, kind: GraphKind) -> Step<Root> {

@@ -3,6 +3,7 @@
 
 use super::dynptr::argument;
 use super::slots::Slots;
+use crate::design::{Design, Liveness};
 use crate::mem::Text;
 use crate::messages::Objects;
 use crate::outcome::Step;
@@ -61,7 +62,7 @@ enum Found {
     Untrusted,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An argument that is an iterator (`process_iter_arg`); `func` is the kfunc's name. Gives
     /// its place unless it was made.
     pub(crate) fn check_iter(
@@ -157,7 +158,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             slot.reg.kind = Kind::Iter { btf: ty.btf, id: ty.id, state, depth: 0 };
             slot.reg.flags = flags;
             slot.reg.ref_id = if number == first { id } else { 0 };
-            self.mark_stack_write(frame, 1 << (number & 63));
+            D::Liveness::write_slots(self, frame, 1 << (number & 63));
             self.touch_slot(number);
         }
         Ok(())
@@ -169,7 +170,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         self.release_reference(id)?;
         for number in below(first, count) {
             self.clear_slot(frame, number)?;
-            self.mark_stack_write(frame, 1 << (number & 63));
+            D::Liveness::write_slots(self, frame, 1 << (number & 63));
             self.touch_slot(number);
         }
         Ok(())

@@ -2,6 +2,7 @@
 //! Pointers to kernel objects in map values.
 
 use crate::analysis::record::{self, Field, FieldKind, FieldKinds, Kptr, KptrHold};
+use crate::design::Design;
 use crate::log::state::{TnumText, TypeName};
 use crate::mem::Text;
 use crate::messages::Objects;
@@ -13,7 +14,7 @@ use crate::trace::Observer;
 use veristable_isa::{Op, Operand, Reg};
 use veristable_kernel::{RegBase, TypeFlags};
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A load or store of a pointer field, which was found to be of the right size and place
     /// (`check_map_kptr_access`). Sets the register of a load.
     pub(crate) fn access_kptr(&mut self, field: &Field, access: Access) -> Step {

@@ -3,6 +3,7 @@
 
 use super::regions::is_tree_kfunc;
 use crate::analysis::record::{self, FieldKinds};
+use crate::design::Design;
 use crate::env::Target;
 use crate::messages::Objects;
 use crate::outcome::Step;
@@ -84,7 +85,7 @@ impl LockId {
 /// All kinds of locks (`REF_TYPE_LOCK_MASK`).
 pub(super) const LOCKS: &[RefKind] = &[RefKind::Lock, RefKind::ResLock, RefKind::ResLockIrq];
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The lock that a register points to.
     fn find_lock(&mut self, reg: Reg, kind: LockKind) -> Step<LockId> {
         let (state, lock, number) = (self.copy_of(reg)?, kind.name(), reg.number());

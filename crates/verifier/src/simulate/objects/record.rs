@@ -2,6 +2,7 @@
 //! Special fields of what a register points to.
 
 use crate::analysis::record::{self, FieldKinds, Record, RecordId};
+use crate::design::Design;
 use crate::outcome::{Abort, Step};
 use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, Kind, MapRef, RegState};
@@ -9,7 +10,7 @@ use crate::trace::Observer;
 use veristable_btf::TypeId;
 use veristable_kernel::TypeFlags;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The special fields of a map's value (`map->record`), computed at the first question.
     pub(crate) fn map_record(&mut self, map: MapRef) -> Step<Option<RecordId>> {
         let number = self.env.used_maps.at(map.index.0 as usize)?.request;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! References (`acquire_reference`, `release_reference`, `check_resource_leak`).
 
+use crate::design::Design;
 use crate::messages::Objects;
 use crate::outcome::{Abort, Step};
 use crate::simulate::sim::{Sim, last_branch};
@@ -9,7 +10,7 @@ use crate::trace::Observer;
 use veristable_isa::Reg;
 use veristable_kernel::ProgType;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Takes a reference at the current instruction; its id (`acquire_reference`).
     pub(crate) fn acquire_reference(&mut self) -> Step<u32> {
         let id = self.new_id();

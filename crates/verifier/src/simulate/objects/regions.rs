@@ -4,6 +4,7 @@
 
 use super::dynptr::argument;
 use super::slots::Slots;
+use crate::design::{Design, Liveness};
 use crate::env::Target;
 use crate::mem::Text;
 use crate::messages::Objects;
@@ -40,7 +41,7 @@ pub(crate) struct IrqUse {
     pub(crate) by_lock: bool,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// May sleep here (`in_sleepable`).
     pub(crate) fn in_sleepable(&self) -> bool {
         self.cur.in_sleepable
@@ -211,7 +212,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let reference = Reference { kind: RefKind::Irq, id, insn: self.insn, object: 0 };
         self.hold(reference)?;
         self.cur.resources.irq_id = id;
-        self.mark_stack_write(frame, 1 << (number & 63));
+        D::Liveness::write_slots(self, frame, 1 << (number & 63));
         let slot = self.slot_mut(frame, number)?;
         slot.types = [SlotType::IrqFlag; 8];
         slot.reg.set_number(0);
@@ -232,7 +233,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
         self.release_irq(saved.ref_id)?;
         self.clear_slot(frame, number)?;
-        self.mark_stack_write(frame, 1 << (number & 63));
+        D::Liveness::write_slots(self, frame, 1 << (number & 63));
         self.touch_slot(number);
         Ok(())
     }

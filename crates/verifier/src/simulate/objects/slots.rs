@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Objects in stack slots: which slots an argument means (`stack_slot_obj_get_spi`).
 
+use crate::design::{Design, Liveness};
 use crate::messages::Objects;
 use crate::outcome::{Step, Stop};
 use crate::simulate::memory::{Access, Span};
@@ -20,7 +21,7 @@ pub(super) enum Slots {
     Refused,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Which `count` slots a pointer into the stack means for an object of this name.
     pub(super) fn object_slots(
         &mut self,
@@ -74,7 +75,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// The call reads `count` slots down from this one (`mark_stack_slot_obj_read`).
     pub(super) fn mark_object_read(&mut self, frame: u8, slot: usize, count: usize) -> Step {
         for number in (0..count).map_while(|i| slot.checked_sub(i)) {
-            self.mark_stack_read(frame, 1 << (number & 63))?;
+            D::Liveness::read_slots(self, frame, 1 << (number & 63))?;
             self.touch_slot(number);
         }
         Ok(())

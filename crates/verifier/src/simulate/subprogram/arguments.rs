@@ -2,6 +2,7 @@
 //! What a function of the program takes, by its BTF (`btf_prepare_func_args` of
 //! kernel/bpf/btf.c), and whether a call passes that (`btf_check_subprog_call`).
 
+use crate::design::Design;
 use crate::env::SubprogId;
 use crate::errno::Errno;
 use crate::mem::{List, Text};
@@ -123,7 +124,7 @@ struct Subject<'b> {
     prog_type: ProgType,
 }
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     fn function_mut(&mut self, subprog: SubprogId) -> Step<&mut Function> {
         let rows = &mut self.prototypes.functions;
         if rows.is_empty() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Calls of subprograms (`check_func_call`).
 
+use crate::design::{Design, Liveness};
 use crate::env::{SubprogFlags, SubprogId, Target};
 use crate::errno::Errno;
 use crate::log::state::Touched;
@@ -22,7 +23,7 @@ const PACKET_SLICE: TypeFlags = TypeFlags::DYNPTR_TYPE_SKB
     .union(TypeFlags::DYNPTR_TYPE_XDP)
     .union(TypeFlags::DYNPTR_TYPE_SKB_META);
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A call of a function of the program.
     pub(crate) fn call_subprogram(&mut self) -> Step<Next> {
         let Target::Subprog(subprog) = self.env.code.aux(self.insn)?.target else {
@@ -47,8 +48,8 @@ impl<O: Observer> Sim<'_, '_, O> {
             return self.bug(format_args!("Frame {} already allocated", caller_depth + 1));
         }
         // The caller keeps R6 to R9.
+        D::Liveness::called(self)?;
         self.clear_caller_saved(caller_depth)?;
-        self.forget_instance();
         if self.env.wants(Level::Path) {
             self.print_frame("caller:\n", caller_depth);
             self.print_frame("callee:\n", caller_depth + 1);
@@ -70,6 +71,7 @@ impl<O: Observer> Sim<'_, '_, O> {
     /// R0 to R5 of a frame are gone (`clear_caller_saved_regs`).
     pub(crate) fn clear_caller_saved(&mut self, frame: u8) -> Step {
         let def = self.insn + 1;
+        D::Liveness::write_regs(self, frame, (1 << CALLER_SAVED) - 1);
         let frame = self.store.frame_mut(&self.env.budget, self.cur.frame_mut(frame)?)?;
         for reg in frame.regs.iter_mut().take(usize::from(CALLER_SAVED)) {
             *reg = RegState { subreg_def: def, ..RegState::NOT_INIT };

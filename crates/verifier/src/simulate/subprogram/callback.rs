@@ -2,6 +2,7 @@
 //! Functions of the program that a helper or kfunc calls back (`push_callback_call`).
 
 use crate::analysis::record::Root;
+use crate::design::{Design, Liveness};
 use crate::env::{SubprogFlags, SubprogId};
 use crate::errno::Errno;
 use crate::log::state::Touched;
@@ -68,6 +69,16 @@ impl Callback {
         }
     }
 
+    /// Which of its registers are its caller's, as they are.
+    const fn copies(self) -> &'static [(Reg, Reg)] {
+        match self {
+            Self::MapElement { .. } => &[(Reg::R1, Reg::R1), (Reg::R4, Reg::R3)],
+            Self::Loop | Self::UserRingbuf => &[(Reg::R2, Reg::R3)],
+            Self::FindVma => &[(Reg::R1, Reg::R1), (Reg::R3, Reg::R4)],
+            Self::Timer | Self::Workqueue | Self::TaskWork | Self::RbtreeLess { .. } => &[],
+        }
+    }
+
     /// What it may return.
     const fn range(self) -> (i32, i32) {
         match self {
@@ -81,7 +92,7 @@ impl Callback {
 /// The registers of a frame.
 type Regs = [RegState; REGS];
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The current instruction calls a helper or kfunc that calls `subprog` back
     /// (`push_callback_call`). A branch that simulates one call of it is set aside; the current path
     /// goes on after the last one. To be called where the kernel does: with the arguments tested and
@@ -140,7 +151,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if store.frame(cur.current()?)?.callback_depth != 0 {
             store.frame_mut(&env.budget, cur.frame_mut(depth)?)?.callback_depth = 0;
         }
-        Ok(())
+        D::Liveness::called_back(self, callback.copies())
     }
 
     /// The callback begins a chain of calls of its own (`push_async_cb`).
@@ -163,6 +174,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         let previous = self.insn;
         let mark = self.env.observer.mark();
         self.pending.push(&self.env.budget, Pending { state, insn: start, previous, mark })?;
+        D::Liveness::started(self)?;
         if self.pending.len() > MAX_PENDING {
             let branches = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
             return self.env.reject(Path::TooComplexAsync { branches });

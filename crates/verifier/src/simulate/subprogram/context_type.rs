@@ -3,6 +3,7 @@
 //! `btf_validate_prog_ctx_type` of kernel/bpf/btf.c).
 
 use crate::analysis::prog_context::{is_context, is_user_registers, program_context};
+use crate::design::Design;
 use crate::mem::Text;
 use crate::messages::Functions;
 use crate::outcome::Step;
@@ -11,7 +12,7 @@ use crate::trace::Observer;
 use veristable_btf::{Btf, Kind, Type, TypeId};
 use veristable_kernel::{AttachType, ProgType};
 
-impl<'a, O: Observer> Sim<'_, 'a, O> {
+impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// Whether a pointer to `id` is the context by its type alone.
     pub(super) fn is_context_type(
         &self,

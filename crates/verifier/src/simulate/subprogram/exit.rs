@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The end of a function and of the program (`process_bpf_exit_full`, `check_return_code`).
 
+use crate::design::{Design, Liveness};
 use crate::env::InsnFlags;
 use crate::mem::Text;
 use crate::messages::{Functions, Path};
@@ -15,7 +16,7 @@ use veristable_isa::Reg;
 /// What the log says of something held where the program ends.
 const MAIN_EXIT: &str = "BPF_EXIT instruction in main prog";
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The exit instruction (`process_bpf_exit_full`).
     pub(crate) fn exit(&mut self) -> Step<Next> {
         self.check_resource_leak(MAIN_EXIT, false, self.cur.depth == 0)?;
@@ -34,7 +35,7 @@ impl<O: Observer> Sim<'_, '_, O> {
 
     /// A subprogram or a synchronous callback returns (`prepare_func_exit`).
     pub(crate) fn return_to_caller(&mut self) -> Step<Next> {
-        self.update_live_stack()?;
+        D::Liveness::returning(self)?;
         let depth = self.cur.depth;
         let callee = self.store.frame(self.cur.current()?)?;
         let (callsite, range) = (callee.callsite, callee.callback_range);
@@ -57,6 +58,7 @@ impl<O: Observer> Sim<'_, '_, O> {
             let budget = &self.env.budget;
             let caller = self.store.frame_mut(budget, self.cur.frame_mut(depth - 1)?)?;
             *caller.reg_mut(Reg::R0.index())? = result;
+            D::Liveness::result_taken(self)?;
         }
         // A callback's caller calls it again, until that makes no difference.
         let next = if calls_back { call } else { call + 1 };
@@ -67,6 +69,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         }
         if let Some(frame) = self.cur.pop_frame() {
             self.store.release(&self.env.budget, frame)?;
+            D::Liveness::returned(self);
         }
         if calls_back {
             self.widen_callback(next)?;
@@ -79,6 +82,7 @@ impl<O: Observer> Sim<'_, '_, O> {
         if !result.is_scalar() {
             return self.env.reject(Functions::CallbackResult);
         }
+        D::Liveness::read_reg(self, Reg::R0, true)?;
         self.mark_precise(Reg::R0)?;
         let range = result.value.s64;
         if i64::from(min) <= range.min && range.max <= i64::from(max) {

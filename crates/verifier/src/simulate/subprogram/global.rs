@@ -3,6 +3,7 @@
 //! ones that are called, and the exception callback (`do_check_subprogs`, `do_check_common`).
 
 use super::arguments::{ArgKind, Signature};
+use crate::design::Design;
 use crate::env::{SubprogFlags, SubprogId};
 use crate::mem::Text;
 use crate::messages::{Functions, Path};
@@ -12,7 +13,7 @@ use crate::state::{BtfRef, DynptrKind, Frame, FrameFlags, Kind, RegId, RegState}
 use crate::trace::{Level, Observer};
 use veristable_kernel::TypeFlags;
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Checks all global functions that are called, until no new ones are found.
     pub(in crate::simulate) fn check_called_functions(&mut self) -> Step {
         if self.env.code.func_info.is_empty() {

@@ -2,6 +2,7 @@
 //! What the program and its asynchronous callbacks may return (`check_return_code`).
 
 use super::exit::range_text;
+use crate::design::Design;
 use crate::env::SubprogId;
 use crate::log::state::TypeName;
 use crate::messages::{BtfAccess, Path};
@@ -24,7 +25,7 @@ struct Allowed {
     low_half: bool,
 }
 
-impl<O: Observer> Sim<'_, '_, O> {
+impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// What a register may hold where the program ends: R0 at its end, R1 where it throws.
     pub(crate) fn check_return_code(&mut self, reg: Reg) -> Step {
         let frame = self.store.frame(self.cur.frame(0)?)?;
