@@ -51,7 +51,8 @@ impl fmt::Display for DesignId {
 }
 
 macro_rules! behaviours {
-    ($($(#[doc = $doc:literal])+ $name:ident $id:literal since $since:literal),+ $(,)?) => {
+    ($($(#[doc = $doc:literal])+
+       $name:ident $id:literal since $since:literal $(probe $probe:literal)?),+ $(,)?) => {
         /// A known difference between verifiers.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[non_exhaustive]
@@ -80,6 +81,12 @@ macro_rules! behaviours {
                 match self { $(Self::$name => concat!($($doc),+)),+ }
             }
 
+            /// The case of a rule file that shows it, as `FILE: CASE`; `None` if there is none.
+            #[must_use]
+            pub const fn probe(self) -> Option<&'static str> {
+                match self { $(Self::$name => behaviours!(@probe $($probe)?)),+ }
+            }
+
             /// Finds a behaviour by its identifier.
             #[must_use]
             pub fn from_id(id: &str) -> Option<Self> {
@@ -87,6 +94,8 @@ macro_rules! behaviours {
             }
         }
     };
+    (@probe) => { None };
+    (@probe $probe:literal) => { Some($probe) };
 }
 
 behaviours! {
@@ -103,9 +112,164 @@ behaviours! {
     SccLoops "scc-loops" since "6.17",
     /// Negation keeps the range of its operand.
     NegKeepsRange "neg-keeps-range" since "6.18",
-    /// AND and OR of a register that is 0 or -1 go on as two states (`maybe_fork_scalars`). Also
-    /// in 6.12.117 by a backport, and not in 6.18.15.
+    /// AND and OR of a register that is 0 or -1 go on as two states (`maybe_fork_scalars`). Also in
+    /// 6.12.117 by a backport, and not in 6.18.15.
     ForkOnSignMask "fork-on-sign-mask" since "7.0",
+    /// A signed range of the low half that crosses the sign learns from an unsigned one that meets
+    /// only one of its parts (`__reg32_deduce_bounds`).
+    SignCrossingLowHalf "sign-crossing-low-half" since "7.0",
+    /// The 64-bit ranges learn from the signed range of the low half as well
+    /// (`__reg_deduce_mixed_bounds`).
+    SignedLowHalf "signed-low-half" since "7.0",
+    /// Unsigned sums and differences keep a range where both ends wrap; before that any overflow
+    /// forgets it (`scalar_min_max_add`, `scalar_min_max_sub`).
+    BothEndsWrap "both-ends-wrap" since "6.17",
+    /// Products keep signed ranges and whatever does not overflow; before that the product is
+    /// unbounded if a factor may be negative or exceeds half of the width (`scalar_min_max_mul`).
+    SignedProducts "signed-products" since "6.14",
+    /// The bits of a product come from the union of both cases of an unknown bit (`tnum_mul`).
+    UnionProduct "union-product" since "6.18",
+    /// A shift left by 32 keeps a signed range of the low half that is below zero
+    /// (`__scalar64_min_max_lsh`).
+    NegativeShiftBy32 "negative-shift-by-32" since "7.0",
+    /// Loading the return value of a function from the context forgets what the register held
+    /// before its range is set; otherwise that is only narrowed (`check_mem_access`).
+    RestartReturnValue "restart-return-value" since "7.0",
+    /// A number that loses its link to others loses its distance too (`clear_scalar_id`).
+    DistanceGoesWithId "distance-goes-with-id" since "7.0",
+    /// `r += r` does not count as a distance between linked numbers (`adjust_reg_min_max_vals`).
+    SelfSumUnlinked "self-sum-unlinked" since "7.0",
+    /// A 32-bit comparison of a pointer decides nothing (`is_branch_taken`).
+    HalfPointerUndecided "half-pointer-undecided" since "7.0",
+    /// A pointer that may be half a gigabyte or more away may be null (`reg_not_null`).
+    FarPointerMayBeNull "far-pointer-may-be-null" since "7.0",
+    /// Pointers to buffers and XDP sockets are never null (`reg_not_null`).
+    BufferNeverNull "buffer-never-null" since "7.0",
+    /// A pointer that equals another is not null only if that one is certainly not null; otherwise,
+    /// if exactly that one is not of a type that may be null (`check_cond_jmp_op`).
+    EqualToValidPointer "equal-to-valid-pointer" since "7.0",
+    /// Too many pending branches refuse the program with E2BIG everywhere (`push_stack`,
+    /// `push_async_cb`); otherwise the errno depends on the caller.
+    BranchLimitE2big "branch-limit-e2big" since "7.0",
+    /// `number += pointer` makes the register a copy of the pointer before it moves; otherwise only
+    /// type and id are taken over (`adjust_ptr_min_max_vals`).
+    ScalarPlusPointerCopies "scalar-plus-pointer-copies" since "7.0",
+    /// Arithmetic with an arena pointer as the second operand is allowed and gives an arena pointer
+    /// (`adjust_reg_min_max_vals`).
+    ArenaEitherOperand "arena-either-operand" since "7.0",
+    /// An error on a speculative path ends the path with a barrier instead of refusing the program
+    /// (`do_check`). With it goes ENOMEM for a path that cannot be pushed.
+    SpeculationBarriers "speculation-barriers" since "6.17",
+    /// Stack that a callee only reads keeps what was spilled there; before that every buffer of a
+    /// callee counts as written (`check_stack_range_initialized`).
+    ReadBuffersKeepSlots "read-buffers-keep-slots" since "6.14",
+    /// A pointer to a buffer must be tested for null (`check_mem_access`).
+    NullableBuffersChecked "nullable-buffers-checked" since "7.0",
+    /// Atomic instructions may not be reached with pointers of different types; otherwise only
+    /// arena pointers count (`check_atomic_rmw`).
+    AtomicsRememberPointer "atomics-remember-pointer" since "7.0",
+    /// Writes through untrusted pointers are refused before the program type is asked
+    /// (`check_ptr_to_btf_access`).
+    UntrustedIsReadOnly "untrusted-is-read-only" since "7.0",
+    /// A member that points to no structure gives read-only untrusted memory; before that a number
+    /// (`btf_struct_walk`).
+    WalkToPrimitive "walk-to-primitive" since "6.17",
+    /// Nothing behind the end of an allocated object is a flexible array, and elements have a size
+    /// (`btf_struct_walk`).
+    ObjectsLackFlexArrays "objects-lack-flex-arrays" since "7.0",
+    /// Arguments and results of kernel functions may be unions (`btf_type_is_struct`).
+    UnionsByValue "unions-by-value" since "6.15",
+    /// Qualifiers do not matter when a context argument is found to point to `void` or a number
+    /// (`is_void_or_int_ptr`).
+    QualifiedVoidPointers "qualified-void-pointers" since "6.17",
+    /// A pointer stored to a map value is per CPU exactly if the field is (`map_kptr_match_type`).
+    PercpuKptrMatches "percpu-kptr-matches" since "7.0",
+    /// Null for a nullable argument, flags of `get_local_storage` and null stored to a kptr become
+    /// precise (`check_func_arg`, `check_helper_call`, `check_map_kptr_access`).
+    PreciseNulls "precise-nulls" since "7.0",
+    /// A lookup in an array with a constant key inside of it is not null (`get_constant_map_key`).
+    ConstantKeysNotNull "constant-keys-not-null" since "6.14",
+    /// Exits, tail calls and classic loads test references before locks, interrupts, RCU and
+    /// preemption, with texts of one form (`check_resource_leak`).
+    UnifiedRegionChecks "unified-region-checks" since "6.14",
+    /// A tail call in a subprogram goes on as a call that failed and as a return; the main program
+    /// keeps its packet pointers (`check_helper_call`).
+    TailCallReturns "tail-call-returns" since "6.19",
+    /// A classic packet load in a subprogram goes on as a load and as a return of 0, and is refused
+    /// in callbacks (`check_ld_abs`).
+    ClassicLoadReturns "classic-load-returns" since "7.0",
+    /// A helper with two referenced arguments is refused with EACCES; before that it is a bug of
+    /// the verifier (`check_func_arg`).
+    TwoReferencesRefused "two-references-refused" since "6.18",
+    /// `bpf_rbtree_remove` takes references as well as non-owning pointers, and says which function
+    /// it is about (`check_kfunc_args`).
+    RbtreeTakesReferences "rbtree-takes-references" since "6.16",
+    /// What a callback of `bpf_rbtree_add` may not do holds for functions that it calls, too
+    /// (`in_rbtree_lock_required_cb`).
+    RbtreeCallbackAtDepth "rbtree-callback-at-depth" since "7.0",
+    /// A refcounted object without a reference of its own is not owned: `bpf_refcount_acquire` may
+    /// return null (`check_kfunc_args`).
+    RefcountNeedsReference "refcount-needs-reference" since "7.0",
+    /// The size of a buffer that a kfunc returns must fit 32 bits (`check_kfunc_args`).
+    BufferSizeFits "buffer-size-fits" since "7.0",
+    /// `bpf_rdonly_cast` takes the type 0 for plain memory (`check_special_kfunc`).
+    CastToMemory "cast-to-memory" since "6.17",
+    /// Number iterators may be used while a lock is held (`kfunc_spin_allowed`).
+    IteratorsUnderLock "iterators-under-lock" since "6.14",
+    /// Pointers to work queues in map values must have a constant offset, and maps BTF
+    /// (`check_map_field_pointer`).
+    ConstantFieldPointers "constant-field-pointers" since "6.18",
+    /// Kfuncs say by a flag that they follow the fastcall contract; before that there are two by
+    /// name (`is_fastcall_kfunc_call`).
+    FastcallFlag "fastcall-flag" since "6.13",
+    /// Spills and fills around a fastcall are no pattern where a jump leads between them
+    /// (`mark_fastcall_pattern_for_call`).
+    FastcallAvoidsTargets "fastcall-avoids-targets" since "7.0",
+    /// Global functions that may sleep are refused where that is forbidden; before that all are
+    /// where preemption is disabled (`check_func_call`).
+    GlobalCallsBySleep "global-calls-by-sleep" since "6.15",
+    /// The main program cannot be a callback (`check_ld_imm`).
+    MainIsNoCallback "main-is-no-callback" since "7.0",
+    /// Callbacks know which inner map their arguments belong to (`map_set_for_each_callback_args`).
+    CallbacksKnowMap "callbacks-know-map" since "7.0",
+    /// Arguments of global functions may be tagged untrusted (`btf_prepare_func_args`).
+    UntrustedArguments "untrusted-arguments" since "6.17",
+    /// Of the memory arguments of a global function only those that may be null get an id
+    /// (`do_check_common`).
+    OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17",
+    /// Whether a callback may sleep depends on the callback only; before that all of a sleepable
+    /// program's may (`in_sleepable`).
+    StateSleeps "state-sleeps" since "6.18",
+    /// References belong to the state; before that each frame has its own list, which calls copy
+    /// (`copy_reference_state`).
+    ReferencesOfState "references-of-state" since "6.14",
+    /// Results of struct_ops members that return a pointer are tested (`check_return_code`).
+    StructOpsReturns "struct-ops-returns" since "6.16",
+    /// Uprobe sessions return 0 or 1 (`check_return_code`).
+    UprobeSessionReturns "uprobe-session-returns" since "6.13",
+    /// LSM programs of cgroups may not be sleepable (`can_be_sleepable`).
+    LsmCgroupNeverSleeps "lsm-cgroup-never-sleeps" since "7.0",
+    /// Refusing to attach to a function names it (`check_attach_btf_id`).
+    DenialsNameFunctions "denials-name-functions" since "6.18",
+    /// Programs that use the return value cannot attach to functions that return more than eight
+    /// bytes (`bpf_check_attach_target`).
+    WideResultsRefused "wide-results-refused" since "7.0",
+    /// A program that may sleep cannot replace a function that does not
+    /// (`bpf_check_attach_target`).
+    ExtensionMaySleep "extension-may-sleep" since "6.15",
+    /// Cgroup storage and arenas are assigned when a map is met first, before offsets into it are
+    /// tested (`check_map_prog_compatibility`).
+    MapRulesFirst "map-rules-first" since "6.14",
+    /// A program may say how many descriptors its array has (`process_fd_array`).
+    CountedFdArray "counted-fd-array" since "6.14",
+    /// A lock, timer, work queue or refcount may be there once in all nested structures; otherwise
+    /// once in each, and any number of refcounts (`btf_find_struct_field`).
+    FieldsOnceInAll "fields-once-in-all" since "7.0",
+    /// Lists and trees may own each other eight deep; otherwise an object of one may own nothing
+    /// (`btf_check_ownership_depth`).
+    OwnershipDepth "ownership-depth" since "7.0",
+    /// Type and declaration tags may have the kind flag (`btf_ref_type_check_meta`).
+    KindFlagOfTags "kind-flag-of-tags" since "6.15",
 }
 
 const WORDS: usize = 8;

@@ -6,6 +6,7 @@ use crate::analysis::kfuncs::Kfunc;
 use crate::analysis::maps::{UsedBtf, UsedMap};
 use crate::analysis::record::Records;
 use crate::design::Dialect;
+use crate::domain::Rules;
 use crate::errno::Errno;
 use crate::log::state::StateNames;
 use crate::mem::{Budget, List, SmallList, Text};
@@ -16,7 +17,7 @@ use crate::state::BtfRef;
 use crate::trace::{Event, Level, Observer};
 use veristable_btf::{Btf, TypeId};
 use veristable_isa::{Insn, Op};
-use veristable_kernel::{AttachType, Kernel, ProgContext, ProgType};
+use veristable_kernel::{AttachType, Behaviour, Behaviours, Kernel, ProgContext, ProgType};
 use veristable_program::{Capabilities, LoadRequest, MapDesc, ProgFlags};
 
 /// One verification: the request, the kernel, and what the phases found out so far.
@@ -28,6 +29,10 @@ pub struct Env<'a, O: Observer> {
     pub request: &'a LoadRequest,
     /// Which kernel loads it.
     pub kernel: &'a dyn Kernel,
+    /// How that kernel's verifier behaves, where it differs from others in a detail.
+    pub behaviours: Behaviours,
+    /// The same for its arithmetic on abstract values.
+    pub rules: Rules,
     /// Settings of the machine.
     pub machine: Machine,
     /// Whose words messages are in.
@@ -388,6 +393,8 @@ impl<'a, O: Observer> Env<'a, O> {
         Self {
             request,
             kernel,
+            behaviours: *kernel.behaviours(),
+            rules: arithmetic(kernel.behaviours()),
             machine: options.machine,
             dialect,
             budget: Budget::new(options.memory),
@@ -410,6 +417,13 @@ impl<'a, O: Observer> Env<'a, O> {
             messages: List::new(),
             last_line: None,
         }
+    }
+
+    /// Whether the kernel's verifier behaves so.
+    #[inline]
+    #[must_use]
+    pub fn has(&self, behaviour: Behaviour) -> bool {
+        self.behaviours.has(behaviour)
     }
 
     /// The part of the program that the kernel's answers depend on.
@@ -587,3 +601,18 @@ pub fn registers(mask: u16) -> impl Iterator<Item = u8> {
 
 /// A short row of instruction indexes, e.g. successors.
 pub type InsnList = SmallList<u32, 2>;
+
+/// The behaviours that concern arithmetic on abstract values.
+fn arithmetic(behaviours: &Behaviours) -> Rules {
+    [
+        (Behaviour::SignCrossingLowHalf, Rules::SIGN_CROSSING_LOW_HALF),
+        (Behaviour::SignedLowHalf, Rules::SIGNED_LOW_HALF),
+        (Behaviour::BothEndsWrap, Rules::BOTH_ENDS_WRAP),
+        (Behaviour::SignedProducts, Rules::SIGNED_PRODUCTS),
+        (Behaviour::UnionProduct, Rules::UNION_PRODUCT),
+        (Behaviour::NegativeShiftBy32, Rules::NEGATIVE_SHIFT_BY_32),
+    ]
+    .into_iter()
+    .filter(|(behaviour, _)| behaviours.has(*behaviour))
+    .fold(Rules::empty(), |rules, (_, rule)| rules | rule)
+}

@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, missing_docs)]
 
 use veristable_isa::{AluOp, CmpOp, Width};
-use veristable_verifier::domain::{AluResult, Branches, Interval, Narrow, Quad, Tnum};
+use veristable_verifier::domain::{AluResult, Branches, Interval, Narrow, Quad, Rules, Tnum};
 
 fn quad(words: &[u64]) -> Quad {
     let &[value, mask, umin, umax, smin, smax, umin32, umax32, smin32, smax32] = words else {
@@ -55,9 +55,9 @@ fn condition(name: &str) -> CmpOp {
 
 fn resized(mut value: Quad, how: &str) -> Quad {
     match how {
-        "zext8" => value.truncate(Narrow::B1),
-        "zext16" => value.truncate(Narrow::B2),
-        "zext32" => value.truncate(Narrow::B4),
+        "zext8" => value.truncate(Narrow::B1, Rules::V6_18),
+        "zext16" => value.truncate(Narrow::B2, Rules::V6_18),
+        "zext32" => value.truncate(Narrow::B4, Rules::V6_18),
         "sext8" => value.sign_extend(Narrow::B1),
         "sext16" => value.sign_extend(Narrow::B2),
         "sext32" => value.sign_extend(Narrow::B4),
@@ -68,7 +68,7 @@ fn resized(mut value: Quad, how: &str) -> Quad {
                 _ => {}
             }
             value.zero_extend_low();
-            value.sync();
+            value.sync(Rules::V6_18);
         }
     }
     value
@@ -83,9 +83,9 @@ fn check(line: &str) {
     match head[0] {
         "alu" => {
             let (got, reset) = if head[1] == "neg" {
-                (value(0).neg(width), true)
+                (value(0).neg(width, Rules::V6_18), true)
             } else {
-                match value(0).alu(alu_op(head[1]), &value(1), width) {
+                match value(0).alu(alu_op(head[1]), &value(1), width, Rules::V6_18) {
                     AluResult::Unknown => (Quad::UNKNOWN, true),
                     AluResult::Value(got) => (got, false),
                     AluResult::Reset(got) => (got, true),
@@ -103,7 +103,7 @@ fn check(line: &str) {
         }
         "refine" => {
             let same = head[3] == "same";
-            let got = value(0).refine(condition(head[1]), &value(1), width, same);
+            let got = value(0).refine(condition(head[1]), &value(1), width, same, Rules::V6_18);
             let want = Branches { taken: [value(2), value(3)], not_taken: [value(4), value(5)] };
             assert_eq!(got, want, "{line}");
         }

@@ -43,18 +43,48 @@ fn design(minor: (u32, u32)) -> DesignId {
 }
 
 fn behaviours(name: &str, minor: (u32, u32)) -> Vec<Behaviour> {
-    use Behaviour::*;
     match name {
-        // kernel/bpf/verifier.c: check_cond_jmp_op, maybe_fork_scalars.
-        "6.12.117" => vec![MayGoto, ForkOnSignMask],
-        // kernel/bpf/verifier.c: check_cond_jmp_op, check_atomic_load, compute_scc, and
-        // adjust_scalar_min_max_vals for BPF_NEG.
-        "6.18.15" => {
-            vec![MayGoto, MayGotoNext, LoadAcquireStoreRelease, SccLoops, NegKeepsRange]
-        }
+        "6.12.117" => V6_12_117.to_vec(),
+        "6.18.15" => V6_18_15.to_vec(),
         _ => Behaviour::ALL.iter().copied().filter(|b| appeared(b.since(), minor)).collect(),
     }
 }
+
+/// Each was read in the function of the kernel that the table of behaviours names, and those with
+/// a probe were run in the kernel's guest.
+#[rustfmt::skip]
+const V6_12_117: &[Behaviour] = &{
+    use Behaviour::*;
+    [
+        MayGoto, ForkOnSignMask, SignCrossingLowHalf, SignedLowHalf,
+        NegativeShiftBy32, RestartReturnValue, DistanceGoesWithId, SelfSumUnlinked,
+        HalfPointerUndecided, FarPointerMayBeNull, BufferNeverNull,
+        EqualToValidPointer, BranchLimitE2big, ScalarPlusPointerCopies,
+        ArenaEitherOperand, NullableBuffersChecked, AtomicsRememberPointer,
+        UntrustedIsReadOnly, ObjectsLackFlexArrays, PercpuKptrMatches, PreciseNulls,
+        ClassicLoadReturns, RbtreeCallbackAtDepth, RefcountNeedsReference,
+        BufferSizeFits, FastcallAvoidsTargets, MainIsNoCallback, CallbacksKnowMap,
+        LsmCgroupNeverSleeps, WideResultsRefused, FieldsOnceInAll, OwnershipDepth,
+    ]
+};
+
+/// As [`V6_12_117`].
+#[rustfmt::skip]
+const V6_18_15: &[Behaviour] = &{
+    use Behaviour::*;
+    [
+        MayGoto, MayGotoNext, LoadAcquireStoreRelease, SccLoops, NegKeepsRange,
+        BothEndsWrap, SignedProducts, UnionProduct, SpeculationBarriers,
+        ReadBuffersKeepSlots, WalkToPrimitive, UnionsByValue, QualifiedVoidPointers,
+        ConstantKeysNotNull, UnifiedRegionChecks, TailCallReturns,
+        TwoReferencesRefused, RbtreeTakesReferences, CastToMemory,
+        IteratorsUnderLock, ConstantFieldPointers, FastcallFlag, GlobalCallsBySleep,
+        UntrustedArguments, OnlyNullableArgumentsHaveIds, StateSleeps,
+        ReferencesOfState, StructOpsReturns, UprobeSessionReturns,
+        DenialsNameFunctions, ExtensionMaySleep, MapRulesFirst, CountedFdArray,
+        KindFlagOfTags,
+    ]
+};
 
 fn appeared(since: &str, minor: (u32, u32)) -> bool {
     let mut numbers = since.split('.').map(|number| number.parse().unwrap_or(u32::MAX));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Arithmetic on abstract values (`adjust_scalar_min_max_vals`).
 
-use super::{Interval, Quad, Tnum};
+use super::{Interval, Quad, Rules, Tnum};
 use veristable_isa::{AluOp, Width};
 
 /// What an operation gives.
@@ -19,21 +19,21 @@ pub enum AluResult {
 impl Quad {
     /// `self op src`, both read before; for [`AluOp::Mov`] `src`.
     #[must_use]
-    pub fn alu(&self, op: AluOp, src: &Self, width: Width) -> AluResult {
+    pub fn alu(&self, op: AluOp, src: &Self, width: Width, rules: Rules) -> AluResult {
         if !is_computed(op, src, width) {
             return AluResult::Unknown;
         }
         let mut result = *self;
         let mut reset = false;
         match op {
-            AluOp::Add => result.add(src),
-            AluOp::Sub => result.sub(src),
-            AluOp::Mul => result.mul(src),
+            AluOp::Add => result.add(src, rules),
+            AluOp::Sub => result.sub(src, rules),
+            AluOp::Mul => result.mul(src, rules),
             AluOp::Mov => result = *src,
             AluOp::And | AluOp::Or | AluOp::Xor => reset = result.bitwise(op, src),
             AluOp::Lsh => match width {
                 Width::W32 => result.lsh32(src),
-                Width::W64 => result.lsh64(src),
+                Width::W64 => result.lsh64(src, rules),
             },
             AluOp::Rsh => match width {
                 Width::W32 => result.rsh32(src),
@@ -48,45 +48,71 @@ impl Quad {
         if width == Width::W32 {
             result.zero_extend_low();
         }
-        result.sync();
+        result.sync(rules);
         if reset { AluResult::Reset(result) } else { AluResult::Value(result) }
     }
 
     /// Two's complement: 0 less the number (`BPF_NEG`).
     #[must_use]
-    pub fn neg(&self, width: Width) -> Self {
+    pub fn neg(&self, width: Width, rules: Rules) -> Self {
         let mut result = Self::ZERO;
-        result.sub(self);
+        result.sub(self, rules);
         if width == Width::W32 {
             result.zero_extend_low();
         }
-        result.sync();
+        result.sync(rules);
         result
     }
 
-    fn add(&mut self, src: &Self) {
+    fn add(&mut self, src: &Self, rules: Rules) {
+        let wraps = rules.contains(Rules::BOTH_ENDS_WRAP);
         self.s32 = self.s32.add_signed(src.s32);
-        self.u32 = self.u32.add_unsigned(src.u32);
+        self.u32 = self.u32.add_unsigned(src.u32, wraps);
         self.s64 = self.s64.add_signed(src.s64);
-        self.u64 = self.u64.add_unsigned(src.u64);
+        self.u64 = self.u64.add_unsigned(src.u64, wraps);
         self.bits = self.bits.add(src.bits);
     }
 
     /// Adds without synchronising, as linked scalars are adjusted (`sync_linked_regs`).
-    pub fn add_unsynced(&mut self, src: &Self) {
-        self.add(src);
+    pub fn add_unsynced(&mut self, src: &Self, rules: Rules) {
+        self.add(src, rules);
     }
 
-    fn sub(&mut self, src: &Self) {
+    fn sub(&mut self, src: &Self, rules: Rules) {
+        let wraps = rules.contains(Rules::BOTH_ENDS_WRAP);
         self.s32 = self.s32.sub_signed(src.s32);
-        self.u32 = self.u32.sub_unsigned(src.u32);
+        self.u32 = self.u32.sub_unsigned(src.u32, wraps);
         self.s64 = self.s64.sub_signed(src.s64);
-        self.u64 = self.u64.sub_unsigned(src.u64);
+        self.u64 = self.u64.sub_unsigned(src.u64, wraps);
         self.bits = self.bits.sub(src.bits);
     }
 
-    fn mul(&mut self, src: &Self) {
-        self.bits = self.bits.product(src.bits);
+    fn mul(&mut self, src: &Self, rules: Rules) {
+        self.bits = match rules.contains(Rules::UNION_PRODUCT) {
+            true => self.bits.product(src.bits),
+            false => self.bits.half_product(src.bits),
+        };
+        if !rules.contains(Rules::SIGNED_PRODUCTS) {
+            (self.u32, self.s32) = if self.s32.min < 0
+                || src.s32.min < 0
+                || self.u32.max.max(src.u32.max) > u32::from(u16::MAX)
+            {
+                (Interval::FULL, Interval::FULL)
+            } else {
+                let product = self.u32.mul_unsigned(src.u32);
+                (product, product.as_signed_if_small())
+            };
+            (self.u64, self.s64) = if self.s64.min < 0
+                || src.s64.min < 0
+                || self.u64.max.max(src.u64.max) > u64::from(u32::MAX)
+            {
+                (Interval::FULL, Interval::FULL)
+            } else {
+                let product = self.u64.mul_unsigned(src.u64);
+                (product, product.as_signed_if_small())
+            };
+            return;
+        }
         self.u32 = self.u32.mul_unsigned(src.u32);
         self.s32 = self.s32.mul_signed(src.s32);
         self.u64 = self.u64.mul_unsigned(src.u64);
@@ -147,12 +173,13 @@ impl Quad {
         self.low_ranges_from_bits();
     }
 
-    fn lsh64(&mut self, src: &Self) {
+    fn lsh64(&mut self, src: &Self, rules: Rules) {
         let by = src.u64;
         // A shift by exactly 32 is half of a sign extension: only then is the sign followed.
         let by_32 = by == Interval::single(32);
+        let any_sign = rules.contains(Rules::NEGATIVE_SHIFT_BY_32);
         let signed = |end: i32, otherwise: i64| {
-            if by_32 && end >= 0 { i64::from(end) << 32 } else { otherwise }
+            if by_32 && (any_sign || end >= 0) { i64::from(end) << 32 } else { otherwise }
         };
         self.s64 = Interval::new(signed(self.s32.min, i64::MIN), signed(self.s32.max, i64::MAX));
         self.u64 = if self.u64.max > 1u64.wrapping_shl(63u32.wrapping_sub(by.max as u32)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Comparisons of abstract values: which way a jump goes, and what each way teaches.
 
-use super::{Int, Interval, Quad, Tnum};
+use super::{Int, Interval, Quad, Rules, Tnum};
 use veristable_isa::{CmpOp, Width};
 
 /// The condition with its operands exchanged (`flip_opcode`).
@@ -118,7 +118,14 @@ impl Quad {
     /// synchronisation after it). `same`: both operands are one register, and whatever is learnt
     /// of one counts for the other while it is being learnt.
     #[must_use]
-    pub fn refine(&self, cond: CmpOp, other: &Self, width: Width, same: bool) -> Branches {
+    pub fn refine(
+        &self,
+        cond: CmpOp,
+        other: &Self,
+        width: Width,
+        same: bool,
+        rules: Rules,
+    ) -> Branches {
         let learn = |holds: Holds, swap: bool| {
             let mut pair = [*self, *other];
             let (first, second) = match (same, swap) {
@@ -129,11 +136,11 @@ impl Quad {
             narrow(&mut pair, first, second, holds, width);
             if same {
                 let [only, _] = &mut pair;
-                only.sync();
-                only.sync();
+                only.sync(rules);
+                only.sync(rules);
                 [*only, *only]
             } else {
-                pair.iter_mut().for_each(Self::sync);
+                pair.iter_mut().for_each(|value| value.sync(rules));
                 pair
             }
         };

@@ -125,21 +125,23 @@ impl<T: Int> Interval<T> {
         Self::unless_either(self.min.sub_overflows(other.max), self.max.sub_overflows(other.min))
     }
 
-    /// Sum of unsigned numbers: full if the upper end wraps and the lower one does not; where both
-    /// wrap the result is a range again.
+    /// Sum of unsigned numbers: full if the upper end wraps and the lower one does not. Where both
+    /// wrap the result is a range again, if the kernel looks at that (`both`).
     #[must_use]
-    pub fn add_unsigned(self, other: Self) -> Self {
+    pub fn add_unsigned(self, other: Self, both: bool) -> Self {
         let (min, min_wraps) = self.min.add_overflows(other.min);
         let (max, max_wraps) = self.max.add_overflows(other.max);
-        if max_wraps && !min_wraps { Self::FULL } else { Self { min, max } }
+        let full = if both { max_wraps && !min_wraps } else { max_wraps || min_wraps };
+        if full { Self::FULL } else { Self { min, max } }
     }
 
     /// Difference of unsigned numbers: full if the lower end wraps and the upper one does not.
+    /// Where both wrap the result is a range again, if the kernel looks at that (`both`).
     #[must_use]
-    pub fn sub_unsigned(self, other: Self) -> Self {
+    pub fn sub_unsigned(self, other: Self, both: bool) -> Self {
         let (min, min_wraps) = self.min.sub_overflows(other.max);
         let (max, max_wraps) = self.max.sub_overflows(other.min);
-        if min_wraps && !max_wraps { Self::FULL } else { Self { min, max } }
+        if min_wraps && !(max_wraps && both) { Self::FULL } else { Self { min, max } }
     }
 
     /// Product of unsigned numbers.
@@ -173,6 +175,15 @@ impl<T: Int> Interval<T> {
 }
 
 impl Interval<u64> {
+    /// The same numbers as signed ones if all of them are, else the full range.
+    pub(super) const fn as_signed_if_small(self) -> Interval<i64> {
+        if self.max <= i64::MAX as u64 {
+            Interval { min: self.min as i64, max: self.max as i64 }
+        } else {
+            Interval::<i64>::FULL
+        }
+    }
+
     /// The same bits as signed numbers, if they are in order as such.
     #[must_use]
     pub const fn as_signed(self) -> Option<Interval<i64>> {
@@ -182,6 +193,15 @@ impl Interval<u64> {
 }
 
 impl Interval<u32> {
+    /// The same numbers as signed ones if all of them are, else the full range.
+    pub(super) const fn as_signed_if_small(self) -> Interval<i32> {
+        if self.max <= i32::MAX as u32 {
+            Interval { min: self.min as i32, max: self.max as i32 }
+        } else {
+            Interval::<i32>::FULL
+        }
+    }
+
     /// The same bits as signed numbers, if they are in order as such.
     #[must_use]
     pub const fn as_signed(self) -> Option<Interval<i32>> {

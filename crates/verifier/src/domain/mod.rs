@@ -11,6 +11,7 @@ mod alu;
 mod branch;
 mod interval;
 mod quad;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod tnum;
@@ -19,4 +20,5 @@ pub use alu::AluResult;
 pub use branch::{Branches, flipped};
 pub use interval::{Int, Interval};
 pub use quad::{Narrow, Quad, Violation};
+pub use rules::Rules;
 pub use tnum::Tnum;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! A tnum and four ranges of the same number, and how each learns from the others.
 
-use super::{Interval, Tnum};
+use super::{Interval, Rules, Tnum};
 
 /// What is known of a 64-bit number: its bits, and its range as a signed and an unsigned number of
 /// 64 bits and of its low 32 bits. The parts need not agree; [`Quad::sync`] lets them learn from
@@ -183,12 +183,12 @@ impl Quad {
 
     /// Lets bits and ranges learn from each other, in the kernel's order and no further
     /// (`reg_bounds_sync`).
-    pub fn sync(&mut self) {
+    pub fn sync(&mut self, rules: Rules) {
         self.ranges_from_bits();
         for _ in 0..3 {
-            self.low_ranges_from_all();
+            self.low_ranges_from_all(rules);
             self.ranges_from_ranges();
-            self.ranges_from_low_ranges();
+            self.ranges_from_low_ranges(rules);
         }
         self.bits_from_ranges();
         self.ranges_from_bits();
@@ -220,7 +220,7 @@ impl Quad {
     }
 
     /// `__reg32_deduce_bounds`: the low half learns from the whole and from its other reading.
-    fn low_ranges_from_all(&mut self) {
+    fn low_ranges_from_all(&mut self, rules: Rules) {
         let unsigned = self.u64;
         let low_unsigned = Interval::new(unsigned.min as u32, unsigned.max as u32);
         if upper(unsigned.min) == upper(unsigned.max) {
@@ -253,6 +253,15 @@ impl Quad {
         }
         if let Some(range) = self.s32.as_unsigned() {
             self.u32.narrow(range);
+        } else if rules.contains(Rules::SIGN_CROSSING_LOW_HALF) {
+            // As below for the whole.
+            if self.u32.max < self.s32.min as u32 {
+                self.s32.min = self.u32.min as i32;
+                self.u32.max = self.u32.max.min(self.s32.max as u32);
+            } else if (self.s32.max as u32) < self.u32.min {
+                self.s32.max = self.u32.max as i32;
+                self.u32.min = self.u32.min.max(self.s32.min as u32);
+            }
         }
     }
 
@@ -274,14 +283,12 @@ impl Quad {
     }
 
     /// `__reg_deduce_mixed_bounds`: the whole learns from the low half.
-    fn ranges_from_low_ranges(&mut self) {
-        let (low_min, low_max) = (u64::from(self.u32.min), u64::from(self.u32.max));
-        self.u64
-            .narrow(Interval::new(upper(self.u64.min) | low_min, upper(self.u64.max) | low_max));
-        self.s64.narrow(Interval::new(
-            (upper(self.s64.min as u64) | low_min) as i64,
-            (upper(self.s64.max as u64) | low_max) as i64,
-        ));
+    fn ranges_from_low_ranges(&mut self, rules: Rules) {
+        self.narrow_low_ends(self.u32);
+        if let (true, Some(low)) = (rules.contains(Rules::SIGNED_LOW_HALF), self.s32.as_unsigned())
+        {
+            self.narrow_low_ends(low);
+        }
         let sign_extended =
             self.s64.min >= i64::from(i32::MIN) && self.s64.max <= i64::from(i32::MAX);
         if self.s32.min >= 0 && sign_extended {
@@ -289,6 +296,16 @@ impl Quad {
             self.u64 = Interval::new(self.s64.min as u64, self.s64.max as u64);
             self.bits = self.bits.intersect(Tnum::range(self.u64.min, self.u64.max));
         }
+    }
+
+    /// The low halves of both ends of the 64-bit ranges move into `low`.
+    fn narrow_low_ends(&mut self, low: Interval<u32>) {
+        let (min, max) = (u64::from(low.min), u64::from(low.max));
+        self.u64.narrow(Interval::new(upper(self.u64.min) | min, upper(self.u64.max) | max));
+        self.s64.narrow(Interval::new(
+            (upper(self.s64.min as u64) | min) as i64,
+            (upper(self.s64.max as u64) | max) as i64,
+        ));
     }
 
     /// `__reg_bound_offset`
@@ -333,7 +350,7 @@ impl Quad {
     }
 
     /// The low `size` bytes zero-extended (`coerce_reg_to_size`).
-    pub fn truncate(&mut self, size: Narrow) {
+    pub fn truncate(&mut self, size: Narrow, rules: Rules) {
         self.bits = self.bits.truncate(size.bytes());
         let keep = u64::MAX >> (64 - size.bits());
         self.u64 = if self.u64.min & !keep == self.u64.max & !keep {
@@ -345,7 +362,7 @@ impl Quad {
         if size != Narrow::B4 {
             self.forget_32();
         }
-        self.sync();
+        self.sync(rules);
     }
 
     /// The low `size` bytes sign-extended to 64 bits (`coerce_reg_to_size_sx`).

@@ -3,7 +3,7 @@
 
 extern crate std;
 
-use super::{AluResult, Branches, Int, Interval, Narrow, Quad, Tnum, flipped};
+use super::{AluResult, Branches, Int, Interval, Narrow, Quad, Rules, Tnum, flipped};
 use proptest::prelude::*;
 use std::vec::Vec;
 use veristable_isa::{AluOp, CmpOp, Width};
@@ -207,8 +207,10 @@ fn check_interval<T: Small>(
 
 #[test]
 fn interval_operations_are_sound_at_eight_bits() {
-    check_interval::<u8>("add", Interval::add_unsigned, u8::wrapping_add);
-    check_interval::<u8>("sub", Interval::sub_unsigned, u8::wrapping_sub);
+    check_interval::<u8>("add", |a, b| a.add_unsigned(b, true), u8::wrapping_add);
+    check_interval::<u8>("add", |a, b| a.add_unsigned(b, false), u8::wrapping_add);
+    check_interval::<u8>("sub", |a, b| a.sub_unsigned(b, true), u8::wrapping_sub);
+    check_interval::<u8>("sub", |a, b| a.sub_unsigned(b, false), u8::wrapping_sub);
     check_interval::<u8>("mul", Interval::mul_unsigned, u8::wrapping_mul);
     check_interval::<i8>("add", Interval::add_signed, i8::wrapping_add);
     check_interval::<i8>("sub", Interval::sub_signed, i8::wrapping_sub);
@@ -236,6 +238,9 @@ fn interval_around<T: Int>(number: T, ends: [T; 2], kind: u8) -> Interval<T> {
     }
 }
 
+/// The rules of two kernels that share none.
+const RULES: [Rules; 2] = [Rules::V6_18, Rules::V6_18.complement()];
+
 /// A number and an abstract value that contains it.
 fn value() -> impl Strategy<Value = (u64, Quad)> {
     let shape = (any::<[u8; 4]>(), 0u8..8);
@@ -256,7 +261,7 @@ fn value() -> impl Strategy<Value = (u64, Quad)> {
                 u32: interval_around(n as u32, [ends[2] as u32, ends[3] as u32], kinds[2]),
                 s32: interval_around(n as i32, [ends[3] as i32, ends[0] as i32], kinds[3]),
             };
-            quad.sync();
+            quad.sync(Rules::V6_18);
             (n, quad)
         })
 }
@@ -271,15 +276,20 @@ proptest! {
 
     #[test]
     fn synchronising_loses_no_number((n, quad) in value()) {
+        for rules in RULES {
+            let mut again = quad;
+            again.sync(rules);
+            prop_assert!(again.contains(n), "{n:#x} {quad:x?} {rules:?}");
+        }
         prop_assert!(quad.contains(n), "{n:#x} {quad:x?}");
         prop_assert_eq!(quad.check(), Ok(()));
     }
 
     #[test]
     fn arithmetic_contains_the_machine_result((x, a) in value(), (y, b) in operand()) {
-        for op in AluOp::ALL {
+        for (op, rules) in AluOp::ALL.into_iter().flat_map(|op| RULES.map(|rules| (op, rules))) {
             for width in WIDTHS {
-                let (AluResult::Value(result) | AluResult::Reset(result)) = a.alu(op, &b, width) else { continue };
+                let (AluResult::Value(result) | AluResult::Reset(result)) = a.alu(op, &b, width, rules) else { continue };
                 if let Some(n) = concrete(op, x, y, width) {
                     prop_assert!(result.contains(n), "{op:?} {width:?} {x:#x} {y:#x} -> {n:#x}\n{a:x?}\n{b:x?}\n{result:x?}");
                 }
@@ -301,9 +311,9 @@ proptest! {
 
     #[test]
     fn refinement_keeps_the_numbers_that_go_that_way((x, a) in value(), (y, b) in value()) {
-        for cond in CmpOp::ALL {
+        for (cond, rules) in CmpOp::ALL.into_iter().flat_map(|cond| RULES.map(|rules| (cond, rules))) {
             for width in WIDTHS {
-                let Branches { taken, not_taken } = a.refine(cond, &b, width, false);
+                let Branches { taken, not_taken } = a.refine(cond, &b, width, false, rules);
                 let [left, right] = if holds(cond, x, y, width) { taken } else { not_taken };
                 prop_assert!(left.contains(x) && right.contains(y), "{cond:?} {width:?} {x:#x} {y:#x}\n{a:x?}\n{b:x?}\n{left:x?}\n{right:x?}");
             }
@@ -314,7 +324,7 @@ proptest! {
     fn a_register_against_itself((x, a) in value()) {
         for cond in CmpOp::ALL {
             for width in WIDTHS {
-                let Branches { taken, not_taken } = a.refine(cond, &a, width, true);
+                let Branches { taken, not_taken } = a.refine(cond, &a, width, true, Rules::V6_18);
                 let [left, right] = if holds(cond, x, x, width) { taken } else { not_taken };
                 prop_assert_eq!(left, right);
                 prop_assert!(left.contains(x), "{cond:?} {width:?} {x:#x}\n{a:x?}\n{left:x?}");
@@ -327,7 +337,7 @@ proptest! {
         for size in [Narrow::B1, Narrow::B2, Narrow::B4] {
             let keep = u64::MAX >> (64 - 8 * u32::from(size.bytes()));
             let mut cut = a;
-            cut.truncate(size);
+            cut.truncate(size, Rules::V6_18);
             prop_assert!(cut.contains(x & keep), "{size:?} {x:#x} {a:x?} {cut:x?}");
             let shift = 64 - 8 * u32::from(size.bytes());
             let extended = ((x << shift) as i64 >> shift) as u64;
@@ -338,7 +348,7 @@ proptest! {
                 let mut low = a;
                 low.sign_extend_low(size);
                 low.zero_extend_low();
-                low.sync();
+                low.sync(Rules::V6_18);
                 prop_assert!(low.contains(extended & 0xffff_ffff), "{size:?} {x:#x} {a:x?} {low:x?}");
             }
         }
@@ -347,11 +357,11 @@ proptest! {
                 Width::W32 => u64::from((x as u32).wrapping_neg()),
                 Width::W64 => x.wrapping_neg(),
             };
-            prop_assert!(a.neg(width).contains(negated), "{width:?} {x:#x} {a:x?}");
+            prop_assert!(a.neg(width, Rules::V6_18).contains(negated), "{width:?} {x:#x} {a:x?}");
         }
         let mut zero_extended = a;
         zero_extended.zero_extend_low();
-        zero_extended.sync();
+        zero_extended.sync(Rules::V6_18);
         prop_assert!(zero_extended.contains(x & 0xffff_ffff));
     }
 }

@@ -179,6 +179,25 @@ impl Tnum {
         sum
     }
 
+    /// Product, modulo 2^64: the known parts are multiplied, the unknown bits of all partial
+    /// products are added up (`tnum_mul`, up to 6.17).
+    #[must_use]
+    pub fn half_product(self, other: Self) -> Self {
+        let value = self.value.wrapping_mul(other.value);
+        let (mut multiplier, mut addend) = (self, other);
+        let mut unknown = Self::constant(0);
+        while multiplier.value != 0 || multiplier.mask != 0 {
+            if multiplier.value & 1 != 0 {
+                unknown = unknown.add(Self { value: 0, mask: addend.mask });
+            } else if multiplier.mask & 1 != 0 {
+                unknown = unknown.add(Self { value: 0, mask: addend.max() });
+            }
+            multiplier = multiplier.shr(1);
+            addend = addend.shl(1);
+        }
+        Self::constant(value).add(unknown)
+    }
+
     /// What both say. Where they contradict each other the bit is taken as 1.
     #[must_use]
     pub const fn intersect(self, other: Self) -> Self {

@@ -7,7 +7,7 @@ use crate::domain::{AluResult, Interval, Narrow, Quad};
 use crate::errno::Errno;
 use crate::messages::Arithmetic;
 use crate::outcome::Step;
-use crate::state::{Kind, RegId, RegState};
+use crate::state::{Kind, RegState};
 use crate::trace::Observer;
 use veristable_isa::{AluOp, Operand, Reg, Size, Swap, SwapBits, Width};
 use veristable_kernel::Behaviour;
@@ -94,9 +94,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         } else {
             self.reg_mut(dst)?.set_unknown();
         }
+        let rules = self.env.rules;
         let value = &mut self.reg_mut(dst)?.value;
         value.zero_extend_low();
-        value.sync();
+        value.sync(rules);
         Ok(())
     }
 
@@ -107,7 +108,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let mut copy = self.copy_of(src)?;
         copy.subreg_def = subreg_def;
         if !linked {
-            copy.id = RegId::NONE;
+            copy.unlink(self.env.has(Behaviour::DistanceGoesWithId));
         }
         *self.reg_mut(dst)? = copy;
         Ok(())
@@ -139,9 +140,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.reg_mut(dst)?.set_unknown();
         }
         if !wide {
+            let rules = self.env.rules;
             let value = &mut self.reg_mut(dst)?.value;
             value.zero_extend_low();
-            value.sync();
+            value.sync(rules);
         }
         self.check_invariants(dst, "alu")
     }
@@ -151,9 +153,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let wide = width == Width::W64;
         self.read(dst, wide)?;
         self.refuse_secret_operand(dst)?;
-        if self.reg(dst)?.is_scalar() {
+        if self.reg(dst)?.is_scalar() && self.env.has(Behaviour::NegKeepsRange) {
             self.write(dst, wide)?;
-            let value = self.reg(dst)?.value.neg(width);
+            let value = self.reg(dst)?.value.neg(width, self.env.rules);
             let reg = self.reg_mut(dst)?;
             reg.set_number(0);
             reg.value = value;
@@ -182,14 +184,13 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Two operands: numbers, or a pointer and a number, or two pointers.
     fn operate(&mut self, op: AluOp, width: Width, dst: Reg, src: Operand) -> Step {
         let left = self.copy_of(dst)?;
-        if left.kind == Kind::Arena && left.flags.is_empty() {
-            // Wherever it ends up, an access there does no harm.
-            return Ok(());
-        }
         let right = match src {
             Operand::Reg(src) => self.copy_of(src)?,
             Operand::Imm(imm) => RegState::scalar(i64::from(imm).cast_unsigned()),
         };
+        if self.compute_in_arena(dst, &left, &right)? {
+            return Ok(());
+        }
         match (left.is_scalar(), right.is_scalar(), src) {
             (false, false, _) if op == AluOp::Sub && self.env.privileges.allow_ptr_leaks => {
                 self.reg_mut(dst)?.set_unknown();
@@ -213,6 +214,21 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
     }
 
+    /// Arithmetic on arena pointers: wherever one ends up, an access there does no harm. False if
+    /// there is none.
+    fn compute_in_arena(&mut self, dst: Reg, left: &RegState, right: &RegState) -> Step<bool> {
+        let is_arena = |reg: &RegState| reg.kind == Kind::Arena && reg.flags.is_empty();
+        let either = self.env.has(Behaviour::ArenaEitherOperand);
+        if !is_arena(left) && !(either && is_arena(right)) {
+            return Ok(false);
+        }
+        if either {
+            let from = if is_arena(left) { left } else { right };
+            *self.reg_mut(dst)? = RegState { subreg_def: self.insn + 1, ..*from };
+        }
+        Ok(true)
+    }
+
     /// A number that is 0 or -1, such as a sign spread over all bits, goes on as either: the branch
     /// does the instruction again with 0, this path has -1 (`maybe_fork_scalars`). What the first
     /// operand is now.
@@ -220,9 +236,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         const EITHER: Interval<i64> = Interval::new(-1, 0);
         const EITHER_LOW: Interval<i32> = Interval::new(-1, 0);
         let low_only = value.s64 != EITHER;
-        if (low_only && value.s32 != EITHER_LOW)
-            || !self.env.kernel.behaviours().has(Behaviour::ForkOnSignMask)
-        {
+        if (low_only && value.s32 != EITHER_LOW) || !self.env.has(Behaviour::ForkOnSignMask) {
             return Ok(value);
         }
         self.push_branch(self.insn, self.insn, false, Errno::E2BIG)?;
@@ -253,11 +267,13 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if matches!(op, AluOp::And | AluOp::Or) && right.value.bits.is_const() {
             value = self.fork_sign_mask(dst, value)?;
         }
-        let result = value.alu(op, &right.value, width);
+        let result = value.alu(op, &right.value, width, self.env.rules);
         if result != AluResult::Unknown && matches!(op, AluOp::Add | AluOp::Sub) {
             self.mask_scalar(op, dst, src)?;
         }
         let capable = self.env.privileges.bpf_capable;
+        let distance_too = self.env.has(Behaviour::DistanceGoesWithId);
+        let sums_alone = self.env.has(Behaviour::SelfSumUnlinked);
         let reg = self.reg_mut(dst)?;
         match result {
             AluResult::Unknown => reg.set_unknown(),
@@ -270,7 +286,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         // `dst += constant` keeps a distance to what `dst` was a copy of. The kernel looks at the
         // source afterwards, which matters if it is the same register.
         let addend = match src {
-            Operand::Reg(src) if src == dst => reg.as_const(),
+            Operand::Reg(src) if src == dst => reg.as_const().filter(|_| !sums_alone),
             _ => right.as_const(),
         };
         let distance = addend.filter(|_| op == AluOp::Add && width == Width::W64);
@@ -280,12 +296,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                     reg.id = reg.id.with_distance();
                     reg.off = distance;
                 }
-                _ => {
-                    reg.id = RegId::NONE;
-                    reg.off = 0;
-                }
+                _ => reg.unlink(true),
             },
-            _ => reg.id = RegId::NONE,
+            _ => reg.unlink(distance_too),
         }
         Ok(())
     }

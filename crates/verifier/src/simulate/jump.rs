@@ -3,17 +3,19 @@
 
 use super::btf::trust::is_trusted;
 use super::packet_range::decide_packet;
+use super::pointer::MAX_VAR_OFF;
 use super::sim::{Sim, last_branch};
 use super::step::{Next, target};
 use crate::design::Design;
-use crate::domain::flipped;
+use crate::domain::{Rules, flipped};
+use crate::env::Env;
 use crate::errno::Errno;
 use crate::messages::Path;
 use crate::outcome::Step;
-use crate::state::{Access, Kind, Linked, LinkedRegs, Place, RegId, RegState, State, Store};
+use crate::state::{Access, Kind, Linked, LinkedRegs, Place, RegState, State, Store};
 use crate::trace::Observer;
 use veristable_isa::{CmpOp, Operand, Reg, Width};
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A jump by `off` slots if `dst op src`. The first operand has been read.
@@ -51,7 +53,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let taken = if is_packet_any(&left) && is_packet_any(&right) && width == Width::W64 {
             decide_packet(op, &left, &right)
         } else {
-            decide(op, width, &left, &right)
+            self.decide(op, width, &left, &right)
         };
         let Some(taken) = taken else {
             self.fork(op, width, dst, src, to)?;
@@ -68,6 +70,55 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         self.push_mispredicted(other, dst, src)?;
         self.print_insn_state();
         Ok(Next::Insn(followed))
+    }
+
+    /// Which way a jump goes, if that is certain (`is_branch_taken`; not for two packet pointers).
+    fn decide(&self, op: CmpOp, width: Width, left: &RegState, right: &RegState) -> Option<bool> {
+        if left.is_scalar() && right.is_scalar() {
+            return left.value.decide(op, &right.value, width);
+        }
+        if width == Width::W32 && self.env.has(Behaviour::HalfPointerUndecided) {
+            return None;
+        }
+        let constant = |reg: &RegState| match width {
+            _ if !reg.is_scalar() => None,
+            Width::W32 => reg.value.as_const32().map(u64::from),
+            Width::W64 => reg.value.as_const(),
+        };
+        // A valid pointer is not 0. Of a 32-bit jump only the low half is compared, and some
+        // kernels still say so.
+        let (pointer, number, op) = match constant(right) {
+            Some(number) => (left, number, op),
+            None => (right, constant(left)?, flipped(op)),
+        };
+        if number != 0 || !self.is_never_null(pointer) {
+            return None;
+        }
+        match op {
+            CmpOp::Eq => Some(false),
+            CmpOp::Ne => Some(true),
+            _ => None,
+        }
+    }
+
+    /// `reg_not_null`
+    pub(crate) fn is_never_null(&self, reg: &RegState) -> bool {
+        let far = reg.value.s64.min <= -MAX_VAR_OFF || reg.value.s64.max >= MAX_VAR_OFF;
+        if reg.may_be_null() || (far && self.env.has(Behaviour::FarPointerMayBeNull)) {
+            return false;
+        }
+        match reg.kind {
+            Kind::Socket
+            | Kind::TcpSock
+            | Kind::MapValue { .. }
+            | Kind::MapKey { .. }
+            | Kind::SockCommon
+            | Kind::ConstMapPtr { .. } => true,
+            Kind::XdpSock | Kind::Buf => self.env.has(Behaviour::BufferNeverNull),
+            Kind::BtfId { .. } => is_trusted(reg),
+            Kind::Mem { .. } => !reg.flags.contains(TypeFlags::PTR_UNTRUSTED),
+            _ => false,
+        }
     }
 
     /// Both ways are possible: the jump is set aside, and each way learns what it implies.
@@ -121,6 +172,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     }
 
     fn collect_group(&mut self, group: u32, linked: &mut LinkedRegs) -> Step {
+        let distance_too = self.env.has(Behaviour::DistanceGoesWithId);
         let belongs = |reg: &RegState| reg.is_scalar() && reg.id.group() == group;
         for number in (0..=self.cur.depth).rev() {
             for reg in 0..10u8 {
@@ -130,7 +182,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 {
                     let id = self.cur.frame_mut(number)?;
                     let frame = self.store.frame_mut(&self.env.budget, id)?;
-                    frame.reg_mut(is.index())?.id = RegId::NONE;
+                    frame.reg_mut(is.index())?.unlink(distance_too);
                 }
             }
             let count = self.store.slots(self.cur.frame(number)?)?.len();
@@ -138,7 +190,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 let slot = self.slot(number, index)?;
                 let place = Place { frame: number, slot: u8::try_from(index).unwrap_or(63) };
                 if slot.is_spill() && belongs(&slot.reg) && !linked.push(Linked::Slot(place)) {
-                    self.slot_mut(number, index)?.reg.id = RegId::NONE;
+                    self.slot_mut(number, index)?.reg.unlink(distance_too);
                 }
             }
         }
@@ -156,7 +208,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return Ok(());
         }
         let same = src == Some(dst);
-        let ways = left.value.refine(op, &right.value, width, same);
+        let ways = left.value.refine(op, &right.value, width, same, self.env.rules);
         let [mut taken_1, mut taken_2] = ways.taken;
         let [mut through_1, mut through_2] = ways.not_taken;
         self.repair(&mut taken_1, "true_reg1")?;
@@ -187,19 +239,20 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return Ok(());
         }
         let Self { env, store, cur, pending, .. } = self;
-        sync_state(&env.budget, store, cur, known, linked)?;
-        sync_state(&env.budget, store, last_branch(pending)?, known, linked)
+        sync_state(env, store, cur, known, linked)?;
+        sync_state(env, store, last_branch(pending)?, known, linked)
     }
 }
 
 /// `sync_linked_regs`
-fn sync_state(
-    budget: &crate::mem::Budget,
+fn sync_state<O: Observer>(
+    env: &Env<'_, O>,
     store: &mut Store,
     state: &mut State,
     known: Reg,
     linked: &LinkedRegs,
 ) -> Step {
+    let (budget, rules) = (&env.budget, env.rules);
     let depth = state.depth;
     let source = *store.frame(state.current()?)?.reg(known.index())?;
     for other in linked.iter() {
@@ -209,7 +262,7 @@ fn sync_state(
                     continue;
                 }
                 let target = *store.frame(state.frame(frame)?)?.reg(usize::from(reg))?;
-                if let Some(learnt) = follow(&target, &source) {
+                if let Some(learnt) = follow(&target, &source, rules) {
                     let frame = store.frame_mut(budget, state.frame_mut(frame)?)?;
                     *frame.reg_mut(usize::from(reg))? = learnt;
                 }
@@ -217,7 +270,7 @@ fn sync_state(
             Linked::Slot(Place { frame, slot }) => {
                 let slots = store.slots(state.frame(frame)?)?;
                 let Some(target) = slots.get(usize::from(slot)) else { continue };
-                if let Some(learnt) = follow(&target.reg, &source) {
+                if let Some(learnt) = follow(&target.reg, &source, rules) {
                     let stack = store.stack_mut(budget, state.frame_mut(frame)?)?;
                     stack.at_mut(usize::from(slot))?.reg = learnt;
                 }
@@ -229,7 +282,7 @@ fn sync_state(
 
 /// What `reg` becomes if it moves with `known`: a copy, at its distance if it has another. The
 /// sum is not synchronised.
-fn follow(reg: &RegState, known: &RegState) -> Option<RegState> {
+fn follow(reg: &RegState, known: &RegState, rules: Rules) -> Option<RegState> {
     if !reg.is_scalar() || reg.id.group() != known.id.group() {
         return None;
     }
@@ -239,55 +292,11 @@ fn follow(reg: &RegState, known: &RegState) -> Option<RegState> {
         (learnt.off, learnt.id) = (reg.off, reg.id);
         let distance = reg.off.wrapping_sub(known.off);
         let distance = crate::domain::Quad::constant(i64::from(distance).cast_unsigned());
-        learnt.value.add_unsynced(&distance);
+        learnt.value.add_unsynced(&distance, rules);
     }
     Some(learnt)
 }
 
 fn is_packet_any(reg: &RegState) -> bool {
     reg.kind.is_packet() || reg.kind == Kind::PacketEnd
-}
-
-/// Which way a jump goes, if that is certain (`is_branch_taken`; not for two packet pointers).
-fn decide(op: CmpOp, width: Width, left: &RegState, right: &RegState) -> Option<bool> {
-    if left.is_scalar() && right.is_scalar() {
-        return left.value.decide(op, &right.value, width);
-    }
-    let constant = |reg: &RegState| match width {
-        _ if !reg.is_scalar() => None,
-        Width::W32 => reg.value.as_const32().map(u64::from),
-        Width::W64 => reg.value.as_const(),
-    };
-    // A valid pointer is not 0. The kernel compares only the low half for a 32-bit jump, and
-    // still says so.
-    let (pointer, number, op) = match constant(right) {
-        Some(number) => (left, number, op),
-        None => (right, constant(left)?, flipped(op)),
-    };
-    if number != 0 || !is_never_null(pointer) {
-        return None;
-    }
-    match op {
-        CmpOp::Eq => Some(false),
-        CmpOp::Ne => Some(true),
-        _ => None,
-    }
-}
-
-/// `reg_not_null`
-fn is_never_null(reg: &RegState) -> bool {
-    if reg.may_be_null() {
-        return false;
-    }
-    match reg.kind {
-        Kind::Socket
-        | Kind::TcpSock
-        | Kind::MapValue { .. }
-        | Kind::MapKey { .. }
-        | Kind::SockCommon
-        | Kind::ConstMapPtr { .. } => true,
-        Kind::BtfId { .. } => is_trusted(reg),
-        Kind::Mem { .. } => !reg.flags.contains(TypeFlags::PTR_UNTRUSTED),
-        _ => false,
-    }
 }

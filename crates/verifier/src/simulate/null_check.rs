@@ -9,7 +9,7 @@ use crate::outcome::Step;
 use crate::state::{Kind, MapRef, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{CmpOp, Reg};
-use veristable_kernel::{MapType, TypeFlags};
+use veristable_kernel::{Behaviour, MapType, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A pointer was compared with null: on one way it is null, on the other it is not, and so is
@@ -58,12 +58,15 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     pub(crate) fn learn_from_equal_pointers(&mut self, op: CmpOp, dst: Reg, src: Reg) -> Step {
         let (left, right) = (self.copy_of(dst)?, self.copy_of(src)?);
         let is_object = |reg: &RegState| matches!(reg.kind, Kind::BtfId { .. });
+        let by_validity = self.env.has(Behaviour::EqualToValidPointer);
+        let tells = |other: &RegState| !by_validity || self.is_never_null(other);
         if !left.is_pointer()
             || !right.is_pointer()
             || left.may_be_null() == right.may_be_null()
             // A kernel object can be null whatever its type says.
             || is_object(&left)
             || is_object(&right)
+            || !tells(if right.may_be_null() { &left } else { &right })
         {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use crate::messages::Path;
 use crate::outcome::Step;
 use crate::state::{Access, HistoryEntry, LinkedRegs};
 use crate::trace::{Event, Observer};
+use veristable_kernel::Behaviour;
 
 /// Branches that may wait at once (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 pub(super) const MAX_PENDING: usize = 8192;
@@ -32,6 +33,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         D::Liveness::forked(self)?;
         if self.pending.len() > MAX_PENDING {
             let branches = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
+            let everywhere = self.env.has(Behaviour::BranchLimitE2big);
+            let errno = if everywhere { Errno::E2BIG } else { errno };
             return self.env.reject_with(errno, Path::TooComplex { branches });
         }
         if let Some(parent) = parent {

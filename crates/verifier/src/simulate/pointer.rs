@@ -12,7 +12,7 @@ use crate::outcome::Step;
 use crate::state::{Kind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{AluOp, Reg, Width};
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 /// Offsets must stay below this (`BPF_MAX_VAR_OFF`).
 pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
@@ -60,14 +60,22 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if pointer_reg != dst {
             D::Liveness::copy_reg(self, dst, pointer_reg);
         }
-        // `number += pointer` inherits type and id; what else the register carried stays.
+        let copies = self.env.has(Behaviour::ScalarPlusPointerCopies);
         let left = self.reg_mut(dst)?;
-        (left.kind, left.flags, left.id) = (pointer.kind, pointer.flags, pointer.id);
+        if copies {
+            *left = *pointer;
+        } else {
+            // `number += pointer` inherits type and id; what else the register carried stays.
+            (left.kind, left.flags, left.id) = (pointer.kind, pointer.flags, pointer.id);
+        }
         self.check_sane(offset, ty)?;
         self.check_sane(pointer, ty)?;
-        self.reg_mut(dst)?.value.forget_32();
+        if !copies {
+            self.reg_mut(dst)?.value.forget_32();
+        }
         let masked = PointerMove { op, dst, pointer_reg, offset: *offset };
         let window = self.mask_pointer(&masked, pointer)?;
+        self.reg_mut(dst)?.value.forget_32();
         match op {
             AluOp::Add => self.add_to_pointer(dst, pointer, offset)?,
             AluOp::Sub => self.subtract_from_pointer(dst, pointer_reg, pointer, offset)?,
@@ -78,7 +86,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         let result = self.copy_of(dst)?;
         self.check_sane(&result, ty)?;
-        self.reg_mut(dst)?.value.sync();
+        let rules = self.env.rules;
+        self.reg_mut(dst)?.value.sync(rules);
         self.check_masked_bounds(dst)?;
         self.mask_pointer_after(&masked, window)
     }

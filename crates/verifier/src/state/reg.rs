@@ -403,6 +403,15 @@ impl RegState {
         self.same_content(other) && self.id == other.id && self.ref_id == other.ref_id
     }
 
+    /// Parts with what it moves along with. `distance_too`: the kernel forgets the distance as
+    /// well (`clear_scalar_id`).
+    pub fn unlink(&mut self, distance_too: bool) {
+        self.id = RegId::NONE;
+        if distance_too {
+            self.off = 0;
+        }
+    }
+
     /// Gives a scalar an id before it is copied, unless it is constant; a distance is dropped
     /// (`assign_scalar_id_before_mov`). `counter` is the last id given.
     pub fn link(&mut self, counter: &mut u32) {

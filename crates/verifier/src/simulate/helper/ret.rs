@@ -154,20 +154,20 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             | Func::ProbeReadStr
             | Func::ProbeReadKernelStr
             | Func::ProbeReadUserStr => {
-                let max = call.max_size;
+                let (max, rules) = (call.max_size, self.env.rules);
                 let value = &mut self.reg_mut(Reg::R0)?.value;
                 value.s64 = Interval::new(i64::from(-MAX_ERRNO), max);
                 value.s32 = Interval::new(-MAX_ERRNO, max as i32);
-                value.sync();
+                value.sync(rules);
             }
             Func::GetSmpProcessorId => {
-                let last = self.last_processor()?;
+                let (last, rules) = (self.last_processor()?, self.env.rules);
                 let value = &mut self.reg_mut(Reg::R0)?.value;
                 value.u64 = Interval::new(0, u64::from(last));
                 value.s64 = Interval::new(0, i64::from(last));
                 value.u32 = Interval::new(0, last);
                 value.s32 = Interval::new(0, last.cast_signed());
-                value.sync();
+                value.sync(rules);
             }
             _ => {}
         }

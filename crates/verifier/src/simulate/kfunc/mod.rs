@@ -167,7 +167,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let value = &mut error.value;
         value.s32.narrow(Interval::new(-MAX_ERRNO, -1));
         value.s64.narrow(Interval::new(i64::from(-MAX_ERRNO), -1));
-        value.sync();
+        value.sync(self.env.rules);
         self.repair(&mut error.value, "s32_range")?;
         for number in 0..CALLER_SAVED {
             self.branch_reg(Reg::new(number))?.set_not_init();

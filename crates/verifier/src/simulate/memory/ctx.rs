@@ -150,6 +150,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 return Ok(());
             };
             // `__mark_reg_s32_range`: what the register held before is only narrowed.
+            let rules = self.env.rules;
             let reg = self.reg_mut(dst)?;
             (reg.kind, reg.flags) = (Kind::Scalar, TypeFlags::empty());
             let value = &mut reg.value;
@@ -157,7 +158,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             value.s32.max = value.s32.max.min(max);
             value.s64.min = value.s64.min.max(i64::from(min));
             value.s64.max = value.s64.max.min(i64::from(max));
-            value.sync();
+            value.sync(rules);
             return self.check_invariants(dst, "s32_range");
         }
         let maybe_null = load.flags.contains(TypeFlags::PTR_MAYBE_NULL);

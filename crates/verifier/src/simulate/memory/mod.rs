@@ -196,11 +196,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if let (Access::Read(Some(dst)), Some(size)) = (access, Narrow::from_bytes(span.size))
             && self.reg(dst)?.is_scalar()
         {
+            let rules = self.env.rules;
             let value = &mut self.reg_mut(dst)?.value;
             if sign_extend {
                 value.sign_extend(size);
             } else {
-                value.truncate(size);
+                value.truncate(size, rules);
             }
         }
         Ok(())

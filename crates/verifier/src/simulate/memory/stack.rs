@@ -19,6 +19,7 @@ use crate::state::{
 };
 use crate::trace::Observer;
 use veristable_isa::{Op, Operand, Reg};
+use veristable_kernel::Behaviour;
 
 /// A read is for an instruction, or for a helper that must find the bytes initialised.
 const READ: &str = "read from";
@@ -316,7 +317,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if at.size <= slot.spill_size() && at.is_slot_start() {
             let mut copy = RegState { subreg_def: def, ..slot.reg };
             if copy.width() > at.size * 8 {
-                copy.id = RegId::NONE;
+                copy.unlink(self.env.has(Behaviour::DistanceGoesWithId));
             }
             *self.reg_mut(dst)? = copy;
             return Ok(true);
