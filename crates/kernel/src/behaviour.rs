@@ -270,6 +270,19 @@ behaviours! {
     OwnershipDepth "ownership-depth" since "7.0",
     /// Type and declaration tags may have the kind flag (`btf_ref_type_check_meta`).
     KindFlagOfTags "kind-flag-of-tags" since "6.15",
+    /// A number without a link covers one that is linked, and a link at a distance counts only if
+    /// what it is a distance to corresponds, too (`regsafe`, `check_scalar_ids`).
+    UnlinkedCoversLinked "unlinked-covers-linked" since "7.0",
+    /// A packet pointer at or beyond the end covers only one that is as far (`regsafe`).
+    PacketEndsMatch "packet-ends-match" since "7.0",
+    /// Iterators differ if one may only be used under RCU (`stacksafe`).
+    IteratorTrustMatches "iterator-trust-matches" since "7.0",
+    /// Precision of what an atomic instruction fetches comes from the stack slot that it was in
+    /// (`backtrack_insn`).
+    FetchedFromStack "fetched-from-stack" since "7.0",
+    /// Arguments that are precise where a callback returned are forgotten; before that they stay
+    /// sought in the function that calls back (`backtrack_insn`).
+    CallbackDropsArguments "callback-drops-arguments" since "6.17",
 }
 
 const WORDS: usize = 8;

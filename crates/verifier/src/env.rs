@@ -241,6 +241,8 @@ bitflags::bitflags! {
         /// Set by the simulation: the call of `bpf_loop` is replaced by instructions
         /// (`fit_for_inline`).
         const INLINE_LOOP = 1 << 11;
+        /// A jump leads there, or a call.
+        const JUMP_TARGET = 1 << 12;
     }
 }
 

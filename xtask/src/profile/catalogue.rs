@@ -65,6 +65,7 @@ const V6_12_117: &[Behaviour] = &{
         ClassicLoadReturns, RbtreeCallbackAtDepth, RefcountNeedsReference,
         BufferSizeFits, FastcallAvoidsTargets, MainIsNoCallback, CallbacksKnowMap,
         LsmCgroupNeverSleeps, WideResultsRefused, FieldsOnceInAll, OwnershipDepth,
+        UnlinkedCoversLinked, PacketEndsMatch, IteratorTrustMatches, FetchedFromStack,
     ]
 };
 
@@ -82,7 +83,7 @@ const V6_18_15: &[Behaviour] = &{
         UntrustedArguments, OnlyNullableArgumentsHaveIds, StateSleeps,
         ReferencesOfState, StructOpsReturns, UprobeSessionReturns,
         DenialsNameFunctions, ExtensionMaySleep, MapRulesFirst, CountedFdArray,
-        KindFlagOfTags,
+        KindFlagOfTags, CallbackDropsArguments,
     ]
 };
 

@@ -123,7 +123,8 @@ impl Walk {
                 if self.push(env, at, target, Edge::FallThrough)? == Next::Descend {
                     return Ok(Next::Descend);
                 }
-                mark(env, target, InsnFlags::PRUNE_POINT | InsnFlags::JMP_POINT)?;
+                let flags = InsnFlags::PRUNE_POINT | InsnFlags::JMP_POINT;
+                mark(env, target, flags | InsnFlags::JUMP_TARGET)?;
                 Ok(Next::Done)
             }
             _ => {
@@ -180,7 +181,8 @@ impl Walk {
             return env.reject(Structure::JumpOutOfProgram { from, to });
         };
         if edge == Edge::Branch {
-            mark(env, i64::from(to), InsnFlags::PRUNE_POINT | InsnFlags::JMP_POINT)?;
+            let flags = InsnFlags::PRUNE_POINT | InsnFlags::JMP_POINT;
+            mark(env, i64::from(to), flags | InsnFlags::JUMP_TARGET)?;
         }
         match *self.progress.at(to as usize)? {
             Progress::New => {

@@ -9,6 +9,7 @@ use crate::trace::Observer;
 use veristable_isa::Insn;
 use veristable_isa::consts::{BPF_DW, BPF_LDX, BPF_MEM, BPF_STX};
 use veristable_isa::table::opcode;
+use veristable_kernel::Behaviour;
 
 const FRAME_POINTER: u8 = 10;
 /// R0 to R5.
@@ -54,9 +55,14 @@ fn mark_call<O: Observer>(env: &mut Env<'_, O>, id: SubprogId, call: u32, lowest
     let mut expected = !clobbered & CALLER_SAVED;
     let mut off = lowest;
     let mut pairs = 0u8;
+    // A jump to the first spill is no matter.
+    let avoids_targets = env.has(Behaviour::FastcallAvoidsTargets);
     for distance in 1..=6u32 {
         let (Some(before), after) = (call.checked_sub(distance), call + distance) else { break };
         if after >= env.code.len() {
+            break;
+        }
+        if avoids_targets && (is_target(env, before + 1)? || is_target(env, after)?) {
             break;
         }
         let (spill, fill) = (env.code.insn(before)?, env.code.insn(after)?);
@@ -80,6 +86,11 @@ fn mark_call<O: Observer>(env: &mut Env<'_, O>, id: SubprogId, call: u32, lowest
     let subprog = env.subprog_mut(id)?;
     subprog.fastcall_stack_off = subprog.fastcall_stack_off.min(off);
     Ok(())
+}
+
+/// Whether a jump leads to an instruction (`bpf_is_jump_target`).
+fn is_target<O: Observer>(env: &Env<'_, O>, insn: u32) -> Step<bool> {
+    Ok(env.code.aux(insn)?.flags.contains(InsnFlags::JUMP_TARGET))
 }
 
 /// Whether the two spill and fill the same register in the slot at this offset.

@@ -3,10 +3,10 @@
 
 use crate::env::{Env, SubprogFlags, SubprogId, Target};
 use crate::mem::List;
-use crate::messages::Finish;
+use crate::messages::{Finish, Memory};
 use crate::outcome::{Abort, Step};
 use crate::trace::Observer;
-use veristable_kernel::{AttachType, JitFeature, ProgType};
+use veristable_kernel::{AttachType, Behaviour, JitFeature, ProgType};
 
 /// `BPF_PRIV_STACK_MIN_SIZE`: smaller frames are not worth a private stack.
 const PRIVATE_STACK_MIN: u32 = 64;
@@ -120,6 +120,12 @@ impl Walk<'_> {
         let info = *env.subprog(subprog)?;
         if !self.supported {
             self.set_mode(subprog, PrivateStack::No)?;
+        }
+        if info.flags.contains(SubprogFlags::HAS_LD_ABS)
+            && env.has(Behaviour::ClassicLoadReturns)
+            && self.is_in_callback(env, subprog)?
+        {
+            return env.reject(Memory::LdAbsInCallback);
         }
         if subprog != SubprogId::MAIN
             && info.flags.contains(SubprogFlags::HAS_TAIL_CALL)

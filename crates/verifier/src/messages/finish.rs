@@ -13,9 +13,11 @@ messages! {
         /// `check_max_stack_depth_subprog`
         ThrowInCallback { insn: u32, subprog: u32 } EINVAL => "bpf_throw kfunc (insn {insn}) cannot be called from callback subprog {subprog}";
         /// `check_max_stack_depth_subprog`
-        AsyncTailCall EFAULT => "verifier bug: subprog has tail_call and async cb";
+        AsyncTailCall EFAULT => "verifier bug: subprog has tail_call and async cb"
+            | V6_12 "verifier bug. subprog has tail_call and async cb";
         /// `check_max_stack_depth_subprog`
-        ExceptionCallbackCalled { insn: u32 } EINVAL => bare "insn {insn} cannot call exception cb directly";
+        ExceptionCallbackCalled { insn: u32 } EINVAL => bare "insn {insn} cannot call exception cb directly"
+            | V6_12 "insn {insn} cannot call exception cb directly\n";
         /// `check_max_stack_depth_subprog`
         TooManyFrames { frames: u32 } E2BIG => "the call stack of {frames} frames is too deep !";
         /// `check_max_stack_depth_subprog`

@@ -114,6 +114,8 @@ messages! {
         UnboundedSize { reg: u8 } EACCES => "R{reg} unbounded memory access, use 'var &= const' or 'if (var < const)'";
         /// `check_ld_abs`
         LdAbsProgram EINVAL => "BPF_LD_[ABS|IND] instructions not allowed for this program type";
+        /// `check_ld_abs`, `check_max_stack_depth_subprog`
+        LdAbsInCallback EINVAL => "cannot use BPF_LD_[ABS|IND] within callback";
         /// `check_ld_abs`
         LdAbsContext EINVAL => "at the time of BPF_LD_ABS|IND R6 != pointer to skb";
     }

@@ -10,6 +10,7 @@ use crate::state::{HistoryEntry, Linked, LinkedRegs, MAX_FRAMES, Place};
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
 use veristable_isa::{AluOp, CallKind, Op, Operand, Reg};
+use veristable_kernel::Behaviour;
 
 pub(crate) use super::stack_liveness::SlotList;
 
@@ -193,6 +194,17 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                     back.add(frame, 0, 1 << (slot & 63));
                 }
             }
+            Op::Atomic { op, src, .. }
+                if op.result(src).is_some() && self.env.has(Behaviour::FetchedFromStack) =>
+            {
+                // As a load; whether it also stores there does not matter.
+                if let Some(result) = op.result(src).filter(|result| back.seeks(*result)) {
+                    back.drop_reg(result);
+                    if let Some(Place { frame, slot }) = place {
+                        back.add(frame, 0, 1 << (slot & 63));
+                    }
+                }
+            }
             Op::Store { base, .. } | Op::StoreRelease { base, .. } | Op::Atomic { base, .. }
                 if back.seeks(base) =>
             {
@@ -229,6 +241,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Op::LoadAbs { .. } | Op::LoadInd { .. } if back.seeks(Reg::R0) => {
                 back.drop_reg(Reg::R0);
                 return Ok(Found::GaveUp);
+            }
+            // It left the function.
+            Op::LoadAbs { .. } | Op::LoadInd { .. }
+                if self.env.has(Behaviour::ClassicLoadReturns) && after != i64::from(insn) + 1 =>
+            {
+                return self.enter_frame();
             }
             _ => {}
         }
@@ -301,15 +319,6 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     fn back_over_exit(&mut self, after: i64) -> Step<Found> {
         let frame = self.backtrack.frame;
-        if let Ok(after) = u32::try_from(after)
-            && self.has_flag(after, InsnFlags::CALLS_CALLBACK)?
-        {
-            self.backtrack.remove(frame, ARGS, 0);
-        }
-        let (regs, _) = self.backtrack.at(frame);
-        if regs & ARGS != 0 {
-            return self.bug(format_args!("backtracking exit unexpected regs {regs:x}"));
-        }
         // A subprogram returns to after its call; a callback does not, and its result goes
         // nowhere.
         let call = u32::try_from(after - 1).ok();
@@ -317,6 +326,17 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Some(call) => self.env.code.insn(call)?.is_pseudo_call(),
             None => false,
         };
+        let drops = self.env.has(Behaviour::CallbackDropsArguments);
+        if let Ok(after) = u32::try_from(after)
+            && drops
+            && self.has_flag(after, InsnFlags::CALLS_CALLBACK)?
+        {
+            self.backtrack.remove(frame, ARGS, 0);
+        }
+        let (regs, _) = self.backtrack.at(frame);
+        if regs & ARGS != 0 && (drops || returned) {
+            return self.bug(format_args!("backtracking exit unexpected regs {regs:x}"));
+        }
         let result = returned && self.backtrack.seeks(Reg::R0);
         self.backtrack.drop_reg(Reg::R0);
         let found = self.enter_frame()?;

@@ -5,9 +5,10 @@ use crate::env::InsnAux;
 use crate::mem::{Budget, List};
 use crate::outcome::Abort;
 use crate::state::{
-    Frame, FrameId, FrameMarks, Kind, MAX_FRAMES, REGS, RefKind, RegState, Resources, Slot,
+    Frame, FrameId, FrameMarks, Kind, MAX_FRAMES, REGS, RefKind, RegId, RegState, Resources, Slot,
     SlotType, State, StateMarks, Store,
 };
+use veristable_kernel::{Behaviour, Behaviours};
 
 /// How closely two states must agree (`enum exact_level`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,7 +63,7 @@ impl IdMap {
     }
 
     /// As [`IdMap::check`], where none stands for one of its own (`check_scalar_ids`).
-    fn check_scalar(&mut self, budget: &Budget, old: u32, new: u32) -> Result<bool, Abort> {
+    fn check_scalar(&mut self, budget: &Budget, old: RegId, new: RegId) -> Result<bool, Abort> {
         let mut own = |id| {
             if id != 0 {
                 return id;
@@ -70,8 +71,52 @@ impl IdMap {
             self.last = self.last.wrapping_add(1);
             self.last
         };
-        let (old, new) = (own(old), own(new));
+        let (old, new) = (own(old.0), own(new.0));
         self.check(budget, old, new)
+    }
+
+    /// The same where a number without a link covers any
+    /// ([`Behaviour::UnlinkedCoversLinked`](veristable_kernel::Behaviour::UnlinkedCoversLinked)).
+    fn check_linked(&mut self, budget: &Budget, old: RegId, new: RegId) -> Result<bool, Abort> {
+        if old.is_none() {
+            return Ok(true);
+        }
+        let new = if new.is_none() {
+            self.last = self.last.wrapping_add(1);
+            RegId(self.last)
+        } else {
+            new
+        };
+        Ok(self.check(budget, old.0, new.0)?
+            && (!old.has_distance() || self.check(budget, old.group(), new.group())?))
+    }
+}
+
+bitflags::bitflags! {
+    /// Behaviours that concern the comparison of states.
+    #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+    pub(crate) struct CompareRules: u8 {
+        /// [`Behaviour::UnlinkedCoversLinked`]
+        const UNLINKED_COVERS_LINKED = 1 << 0;
+        /// [`Behaviour::PacketEndsMatch`]
+        const PACKET_ENDS_MATCH = 1 << 1;
+        /// [`Behaviour::IteratorTrustMatches`]
+        const ITERATOR_TRUST_MATCHES = 1 << 2;
+    }
+}
+
+impl CompareRules {
+    /// Those of a kernel.
+    pub(crate) fn of(behaviours: &Behaviours) -> Self {
+        let mut rules = Self::empty();
+        for (behaviour, rule) in [
+            (Behaviour::UnlinkedCoversLinked, Self::UNLINKED_COVERS_LINKED),
+            (Behaviour::PacketEndsMatch, Self::PACKET_ENDS_MATCH),
+            (Behaviour::IteratorTrustMatches, Self::ITERATOR_TRUST_MATCHES),
+        ] {
+            rules.set(rule, behaviours.has(behaviour));
+        }
+        rules
     }
 }
 
@@ -93,6 +138,8 @@ pub(crate) struct Comparison<'c> {
     pub(crate) allow_uninit_stack: bool,
     /// Numbers must be the same (`explore_alu_limits`).
     pub(crate) strict_numbers: bool,
+    /// How exactly the kernel compares.
+    pub(crate) rules: CompareRules,
 }
 
 impl Comparison<'_> {
@@ -253,7 +300,7 @@ impl Comparison<'_> {
             (
                 Kind::Packet { range: before } | Kind::PacketMeta { range: before },
                 Kind::Packet { range: now } | Kind::PacketMeta { range: now },
-            ) => Ok(before <= now
+            ) => Ok(self.covers_range(before, now)
                 && old.off == new.off
                 && self.ids(old.id.0, new.id.0)?
                 && within(old, new)),
@@ -263,23 +310,37 @@ impl Comparison<'_> {
         }
     }
 
+    /// Whether the bytes that may be read behind a packet pointer suffice.
+    fn covers_range(&self, before: i32, now: i32) -> bool {
+        let ends_match = self.rules.contains(CompareRules::PACKET_ENDS_MATCH);
+        if ends_match && (before < 0 || now < 0) { before == now } else { before <= now }
+    }
+
+    fn links(&mut self, old: RegId, new: RegId) -> Result<bool, Abort> {
+        if self.rules.contains(CompareRules::UNLINKED_COVERS_LINKED) {
+            self.ids.check_linked(self.budget, old, new)
+        } else {
+            self.ids.check_scalar(self.budget, old, new)
+        }
+    }
+
     fn numbers(&mut self, old: &RegState, precise: bool, new: &RegState) -> Result<bool, Abort> {
         if self.strict_numbers {
-            return Ok(
-                old.same_content(new) && self.ids.check_scalar(self.budget, old.id.0, new.id.0)?
-            );
+            return Ok(old.same_content(new) && self.links(old.id, new.id)?);
         }
         if !precise && !self.all_precise && self.exact == Exact::No {
             return Ok(true);
         }
-        if old.id.has_distance() != new.id.has_distance()
+        let counts =
+            !old.id.is_none() || !self.rules.contains(CompareRules::UNLINKED_COVERS_LINKED);
+        if (counts && old.id.has_distance() != new.id.has_distance())
             || (old.id.has_distance() && old.off != new.off)
         {
             return Ok(false);
         }
         Ok(old.value.includes_ranges(&new.value)
             && old.value.bits.includes(new.value.bits)
-            && self.ids.check_scalar(self.budget, old.id.0, new.id.0)?)
+            && self.links(old.id, new.id)?)
     }
 
     /// `stacksafe`
@@ -351,7 +412,12 @@ impl Comparison<'_> {
                 SlotType::Iter,
                 Kind::Iter { btf, id, state, .. },
                 Kind::Iter { btf: new_btf, id: new_id, state: new_state, .. },
-            ) => Ok((btf, id, state) == (new_btf, new_id, new_state) && ids(self)?),
+            ) => {
+                let trust = self.rules.contains(CompareRules::ITERATOR_TRUST_MATCHES);
+                Ok((btf, id, state) == (new_btf, new_id, new_state)
+                    && (!trust || old.reg.flags == new.reg.flags)
+                    && ids(self)?)
+            }
             (SlotType::Dynptr | SlotType::IrqFlag, old, new) => Ok(old == new && ids(self)?),
             (SlotType::Misc | SlotType::Zero | SlotType::Invalid, _, _) => Ok(true),
             (SlotType::Iter, _, _) => Ok(false),

@@ -28,8 +28,9 @@ use crate::state::{
     StateMarks, Store, slot_of,
 };
 use crate::trace::{Event, Level, Observer};
-use equal::{Comparison, Exact, IdMap};
+use equal::{CompareRules, Comparison, Exact, IdMap};
 use veristable_isa::{Op, Reg};
+use veristable_kernel::Behaviours;
 
 /// Checkpoints in one bucket for programs without `CAP_BPF` (`BPF_COMPLEXITY_LIMIT_STATES`).
 const MAX_STATES: u32 = 64;
@@ -59,11 +60,18 @@ pub(crate) struct Checkpoints {
     jumps: u32,
     processed: u32,
     ids: IdMap,
+    rules: CompareRules,
 }
 
 impl Checkpoints {
     /// Buckets for a program of `len` slots.
-    pub(crate) fn prepare(&mut self, budget: &Budget, len: usize) -> Result<(), Abort> {
+    pub(crate) fn prepare(
+        &mut self,
+        budget: &Budget,
+        len: usize,
+        behaviours: &Behaviours,
+    ) -> Result<(), Abort> {
+        self.rules = CompareRules::of(behaviours);
         self.buckets = List::filled(budget, len, None)?;
         Ok(())
     }
@@ -395,7 +403,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     fn is_equal(&mut self, id: CheckpointId, exact: Exact) -> Result<bool, Abort> {
         let Self { env, store, cur, checkpoints, id_gen, explore_alu_limits, .. } = self;
-        let Checkpoints { arena, ids, .. } = checkpoints;
+        let Checkpoints { arena, ids, rules, .. } = checkpoints;
         let checkpoint = arena.at(id)?;
         ids.reset(*id_gen);
         let mut comparison = Comparison {
@@ -407,6 +415,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             all_precise: !env.privileges.bpf_capable,
             allow_uninit_stack: env.privileges.allow_uninit_stack,
             strict_numbers: *explore_alu_limits,
+            rules: *rules,
         };
         comparison.states(&checkpoint.state, &checkpoint.marks, cur)
     }

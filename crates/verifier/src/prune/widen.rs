@@ -3,7 +3,7 @@
 //! iterators and callbacks converge (`find_prev_entry`, `widen_imprecise_scalars`).
 
 use super::Checkpoints;
-use super::equal::{Comparison, Exact};
+use super::equal::{CompareRules, Comparison, Exact};
 use crate::design::Design;
 use crate::mem::Budget;
 use crate::outcome::{Abort, Step};
@@ -85,6 +85,7 @@ fn widen(
             all_precise,
             allow_uninit_stack: false,
             strict_numbers: false,
+            rules: CompareRules::empty(),
         };
         let (regs, slots) = comparison.changed_numbers(old_id, &marks, new_id)?;
         if regs != 0 {

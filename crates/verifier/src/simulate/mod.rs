@@ -42,7 +42,7 @@ pub(crate) fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
     }
     let memos = List::filled(&env.budget, env.code.insns.len(), sim::InsnMemo::default())?;
     let mut checkpoints = Checkpoints::default();
-    checkpoints.prepare(&env.budget, env.code.insns.len())?;
+    checkpoints.prepare(&env.budget, env.code.insns.len(), env.kernel.behaviours())?;
     let mut sim: Sim<'_, '_, D, O> = Sim {
         design: core::marker::PhantomData,
         env,

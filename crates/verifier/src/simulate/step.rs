@@ -180,8 +180,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Op::StoreRelease { size, base, off, src } => {
                 self.store_release(size, base, off, src)?;
             }
-            Op::LoadAbs { .. } => self.classic_load(None)?,
-            Op::LoadInd { src, .. } => self.classic_load(Some(src))?,
+            Op::LoadAbs { .. } => return self.classic_load(None),
+            Op::LoadInd { src, .. } => return self.classic_load(Some(src)),
             Op::LoadImm64 { dst, value } => self.load_wide(dst, value)?,
             Op::Goto { off, .. } => return Ok(Next::Insn(target(insn, off))),
             Op::GotoX { .. } => return self.env.unsupported("indirect jump", ""),

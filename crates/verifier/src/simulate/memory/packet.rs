@@ -10,10 +10,11 @@ use crate::log::state::TnumText;
 use crate::messages::Memory;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::{Kind, RegState};
+use crate::simulate::step::Next;
+use crate::state::{FrameFlags, Kind, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::ProgType;
+use veristable_kernel::{Behaviour, ProgType};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Whether the program may reach into packets directly (`may_access_direct_pkt_data`).
@@ -88,14 +89,28 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Classic packet loads are for programs on socket buffers (`may_access_skb`).
     pub(crate) fn check_classic_load_program(&mut self) -> Step {
         match self.env.prog.rules {
-            ProgType::SOCKET_FILTER | ProgType::SCHED_CLS | ProgType::SCHED_ACT => Ok(()),
-            _ => self.env.reject(Memory::LdAbsProgram),
+            ProgType::SOCKET_FILTER | ProgType::SCHED_CLS | ProgType::SCHED_ACT => {}
+            _ => return self.env.reject(Memory::LdAbsProgram),
         }
+        self.refuse_in_callback()
+    }
+
+    /// Callbacks may not load so, since that may return.
+    fn refuse_in_callback(&mut self) -> Step {
+        if self.env.has(Behaviour::ClassicLoadReturns) {
+            for frame in self.cur.frames().skip(1) {
+                if self.store.frame(frame)?.flags.contains(FrameFlags::IN_CALLBACK) {
+                    return self.env.reject(Memory::LdAbsInCallback);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// `BPF_LD_ABS` and `BPF_LD_IND`: a call in disguise that loads from the packet of the socket
     /// buffer in R6 to R0. `index`: the register with the variable part of the offset.
-    pub(crate) fn classic_load(&mut self, index: Option<Reg>) -> Step {
+    pub(crate) fn classic_load(&mut self, index: Option<Reg>) -> Step<Next> {
+        self.refuse_in_callback()?;
         self.read(Reg::R6, true)?;
         self.check_resource_leak("BPF_LD_[ABS|IND]", false, true)?;
         let context = self.copy_of(Reg::R6)?;
@@ -111,6 +126,17 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.write(reg, false)?;
         }
         self.reg_mut(Reg::R0)?.set_unknown();
-        Ok(())
+        let after = self.insn + 1;
+        if self.cur.depth == 0 || !self.env.has(Behaviour::ClassicLoadReturns) {
+            return Ok(Next::Insn(after));
+        }
+        // It loads, or the function returns 0 (`bpf_gen_ld_abs`).
+        self.touch_reg(Reg::R0);
+        self.push_branch(after, self.insn, false, Errno::ENOMEM)?;
+        self.reg_mut(Reg::R0)?.set_number(0);
+        match self.return_to_caller()? {
+            Next::Returned(insn) => Ok(Next::Insn(insn)),
+            other => Ok(other),
+        }
     }
 }
