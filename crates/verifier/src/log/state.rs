@@ -147,7 +147,7 @@ impl StateText for StateView<'_> {
             write_reg(out, self.names, frame.number, reg, precise)?;
         }
         self.write_stack(all, frame.number, self.store.slots(id).unwrap_or(&[]), out)?;
-        self.write_references(out)?;
+        self.write_references(self.frame, out)?;
         if frame.flags.contains(FrameFlags::IN_CALLBACK) {
             out.write_str(" cb")?;
         }
@@ -159,11 +159,10 @@ impl StateText for StateView<'_> {
 }
 
 impl StateView<'_> {
-    fn write_references(&self, out: &mut dyn Write) -> fmt::Result {
-        let refs = &self.state.resources.refs;
-        if refs.is_empty() {
+    fn write_references(&self, frame: u8, out: &mut dyn Write) -> fmt::Result {
+        let Some(refs) = self.state.refs_of(frame).filter(|refs| !refs.is_empty()) else {
             return Ok(());
-        }
+        };
         let budget = Budget::new(usize::MAX);
         let held = self.store.refs.oldest_first(&budget, refs).map_err(|_| fmt::Error)?;
         let mut ids = held.iter().map(|reference| reference.id);

@@ -54,6 +54,8 @@ messages! {
         /// `check_func_call`
         GlobalWithLock EINVAL => "global function calls are not allowed while holding a lock,\nuse static function instead";
         /// `check_func_call`
+        GlobalWithoutPreemption EINVAL => "global function calls are not allowed with preemption disabled,\nuse static function instead";
+        /// `check_func_call`
         GlobalMaySleep EINVAL => "global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context";
         /// `check_func_call`
         InvalidArguments { subprog: u32, name: Text } EINVAL => "Caller passes invalid args into func#{subprog} ('{name}')";
@@ -66,6 +68,8 @@ messages! {
         NoFunctionInfo EINVAL => "missing btf func_info";
         /// `check_ld_imm`
         CallbackNotStatic EINVAL => "callback function not static";
+        /// `check_ld_imm`
+        CallbackIsMain EINVAL => "callback function cannot be the main program";
         /// `set_map_elem_callback_state`
         MapWithoutCallback ENOTSUPP => "callback function not allowed for map";
         /// `prepare_func_exit`

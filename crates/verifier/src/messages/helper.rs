@@ -38,7 +38,8 @@ messages! {
         /// `check_func_arg`
         NotReferenced { reg: u8 } EINVAL => "R{reg} must be referenced when passed to release function";
         /// `check_func_arg`; the kernel ends no line.
-        TwoReferences { reg: u8, id: u32, before: u32 } EACCES => bare "more than one arg with ref_obj_id R{reg} {id} {before}";
+        TwoReferences { reg: u8, id: u32, before: u32 } EACCES => bare "more than one arg with ref_obj_id R{reg} {id} {before}"
+            | V6_12 "verifier internal error: more than one arg with ref_obj_id R{reg} {id} {before}";
         /// `check_func_arg`
         OtherMap { before: u32, uid: u32 } EINVAL => "timer pointer in R1 map_uid={before} doesn't match map pointer in R2 map_uid={uid}";
         /// `check_func_arg`

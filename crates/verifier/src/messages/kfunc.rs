@@ -69,6 +69,12 @@ messages! {
         /// `check_kfunc_args`
         NotMapValueOrAllocated { arg: u8 } EINVAL => "arg#{arg} expected pointer to map value or allocated object";
         /// `check_kfunc_args`
+        SizeTooLarge { reg: u8 } EINVAL => "R{reg} rdonly/rdwr_buf_size exceeds u32 max";
+        /// `check_kfunc_args`
+        RbtreeRemoveOwned EINVAL => "rbtree_remove node input must be non-owning ref";
+        /// `check_kfunc_args`
+        RbtreeRemoveInCallback EINVAL => "rbtree_remove not allowed in rbtree cb";
+        /// `check_kfunc_args`
         NotTreeNode { name: Text } EINVAL => "{name} can only take non-owning or refcounted bpf_rb_node pointer";
         /// `check_kfunc_args`
         InTreeCallback { name: Text } EINVAL => "{name} not allowed in rbtree cb";
@@ -117,7 +123,8 @@ messages! {
         /// `check_special_kfunc`
         UnknownTypeId { id: i64 } EINVAL => "Unknown type ID {id} passed to kfunc bpf_rdonly_cast";
         /// `check_special_kfunc`
-        RdonlyCastType EINVAL => "kfunc bpf_rdonly_cast type ID argument must be of a struct or void";
+        RdonlyCastType EINVAL => "kfunc bpf_rdonly_cast type ID argument must be of a struct or void"
+            | V6_12 "kfunc bpf_rdonly_cast type ID argument must be of a struct";
         /// `check_special_kfunc`
         PacketNotWritable EINVAL => "the prog does not allow writes to packet data";
         /// `process_iter_arg`

@@ -37,9 +37,9 @@ messages! {
         /// `check_stack_read`
         VariableToHelper { var_off: Text, off: i32, size: u32 } EACCES => "variable offset stack pointer cannot be passed into helper function; var_off={var_off} off={off} size={size}";
         /// `check_stack_range_initialized`
-        VariableProhibited { reg: u8, var_off: Text } EACCES => "R{reg} variable offset stack access prohibited for !root, var_off={var_off}";
+        VariableProhibited { reg: u8, indirect: &'static str, var_off: Text } EACCES => "R{reg}{indirect} variable offset stack access prohibited for !root, var_off={var_off}";
         /// `check_stack_range_initialized`
-        InvalidVariableRead { reg: u8, var_off: Text, byte: i32, size: u32 } EACCES => "invalid read from stack R{reg} var_off {var_off}+{byte} size {size}";
+        InvalidVariableRead { indirect: &'static str, reg: u8, var_off: Text, byte: i32, size: u32 } EACCES => "invalid{indirect} read from stack R{reg} var_off {var_off}+{byte} size {size}";
         /// `check_atomic_rmw`
         AtomicSize EINVAL => "invalid atomic operand size";
         /// `check_atomic_rmw`, `check_atomic_store`
@@ -103,7 +103,7 @@ messages! {
         /// `check_stack_range_initialized`
         OverDynptr { off: i32 } EACCES => "potential write to dynptr at off={off} disallowed";
         /// `check_stack_range_initialized`
-        Uninitialized { reg: u8, off: i32, byte: i32, size: u32 } EACCES => "invalid read from stack R{reg} off {off}+{byte} size {size}";
+        Uninitialized { indirect: &'static str, reg: u8, off: i32, byte: i32, size: u32 } EACCES => "invalid{indirect} read from stack R{reg} off {off}+{byte} size {size}";
         /// `check_helper_mem_access`
         NotMemory { reg: u8, ty: Text, expected: &'static str } EACCES => "R{reg} type={ty} expected={expected}";
         /// `check_mem_size_reg`

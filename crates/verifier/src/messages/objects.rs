@@ -20,6 +20,17 @@ messages! {
         /// `check_resource_leak`
         InsidePreempt { place: &'static str } EINVAL => "{place} cannot be used inside bpf_preempt_disable-ed region";
 
+        /// `do_check`
+        LockNotReleased EINVAL => "bpf_spin_unlock is missing";
+        /// `do_check`
+        RcuNotReleased EINVAL => "bpf_rcu_read_unlock is missing";
+        /// `do_check`
+        PreemptNotReleased { count: u32, are: &'static str } EINVAL => "{count} bpf_preempt_enable{are} missing";
+        /// `check_ld_abs`
+        MixedWithReferences EINVAL => "BPF_LD_[ABS|IND] cannot be mixed with socket references";
+
+        /// `process_spin_lock`
+        TwoLocks EINVAL => "Locking two bpf_spin_locks are not allowed";
         /// `process_spin_lock`
         LockVariable { reg: u8, lock: &'static str } EINVAL => "R{reg} doesn't have constant offset. {lock}_lock has to be at the constant offset";
         /// `process_spin_lock`

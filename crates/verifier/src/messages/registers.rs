@@ -14,6 +14,7 @@ messages! {
         FramePointer EACCES => "frame pointer is read only";
         /// `reg_bounds_sanity_check`: the bounds of a register contradict each other.
         Invariants { place: &'static str, what: &'static str, values: Text } NOTE =>
-            "verifier bug: REG INVARIANTS VIOLATION ({place}): {what} {values}";
+            "verifier bug: REG INVARIANTS VIOLATION ({place}): {what} {values}"
+            | V6_12 "REG INVARIANTS VIOLATION ({place}): {what} {values}";
     }
 }

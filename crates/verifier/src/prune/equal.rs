@@ -180,6 +180,9 @@ impl Comparison<'_> {
 
     /// `refsafe`
     fn resources(&mut self, old: &State, new: &State) -> Result<bool, Abort> {
+        if !self.outer_refs(old, new)? {
+            return Ok(false);
+        }
         let (old, new) = (&old.resources, &new.resources);
         if old.refs.len() != new.refs.len()
             || old.locks != new.locks
@@ -200,6 +203,26 @@ impl Comparison<'_> {
             let object_matters = !matches!(old.kind, RefKind::Ptr | RefKind::Irq);
             if object_matters && old.object != new.object {
                 return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// `refsafe` of the outer frames, where each has its own references.
+    fn outer_refs(&mut self, old: &State, new: &State) -> Result<bool, Abort> {
+        let (Some(old), Some(new)) = (&old.outer_refs, &new.outer_refs) else { return Ok(true) };
+        if old.len() != new.len() {
+            return Ok(false);
+        }
+        for (old, new) in old.iter().zip(new.iter()) {
+            if old.frame != new.frame || old.refs.len() != new.refs.len() {
+                return Ok(false);
+            }
+            let held = |refs| self.store.refs.newest_first(refs);
+            for (old, new) in held(&old.refs).zip(held(&new.refs)) {
+                if !self.ids(old.id, new.id)? {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)

@@ -27,9 +27,9 @@ use crate::log::state::Touched;
 use crate::mem::List;
 use crate::outcome::Step;
 use crate::prune::{Backtrack, Checkpoints};
-use crate::state::{Callsite, Frame, State, Store};
+use crate::state::{Callsite, Frame, FrameId, State, Store};
 use crate::trace::{Event, Observer};
-use veristable_kernel::ProgType;
+use veristable_kernel::{Behaviour, ProgType};
 
 /// Simulates the main program and the global functions that it calls.
 ///
@@ -83,7 +83,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         self.touched = Touched::ALL;
         let start = self.env.subprog(subprog)?.start;
         let id = self.store.add(&self.env.budget, frame)?;
-        self.cur = State::new(id, start, self.env.prog.sleepable);
+        let sleepable = self.env.prog.sleepable && self.env.has(Behaviour::StateSleeps);
+        self.cur = self.new_state(id, start, sleepable);
         self.insn = start;
         if subprog == SubprogId::MAIN {
             self.acquire_arguments()?;
@@ -97,5 +98,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         self.checkpoints.clear(&self.env.budget, &mut self.store)?;
         self.env.emit(Event::PassAccepted);
         Ok(())
+    }
+
+    /// A state with one frame, which it takes over, and that holds nothing.
+    pub(crate) fn new_state(&self, frame: FrameId, insn: u32, sleepable: bool) -> State {
+        let mut state = State::new(frame, insn, sleepable);
+        if !self.env.has(Behaviour::ReferencesOfState) {
+            state.outer_refs = Some(List::new());
+        }
+        state
     }
 }

@@ -13,6 +13,7 @@ use crate::outcome::{Abort, Step, Stop};
 use crate::state::{Kind, RegState, STACK_BYTES};
 use crate::trace::Observer;
 use veristable_isa::{AluOp, Operand, Reg};
+use veristable_kernel::Behaviour;
 
 /// `BPF_ALU_*` (`include/linux/bpf_verifier.h`).
 mod alu_state {
@@ -133,7 +134,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let pushed = self.push_branch(self.insn + 1, self.insn, true, Errno::ENOMEM);
         if let Err(Stop::Rejected(_)) = pushed {
             let reg = moved.dst.number();
-            return self.env.reject(Arithmetic::NotPushed { reg });
+            let barriers = self.env.has(Behaviour::SpeculationBarriers);
+            let errno = if barriers { Errno::ENOMEM } else { Errno::EACCES };
+            return self.env.reject_with(errno, Arithmetic::NotPushed { reg });
         }
         pushed?;
         if moved.pointer_reg != moved.dst {

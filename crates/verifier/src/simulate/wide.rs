@@ -10,7 +10,7 @@ use crate::state::{Kind, MapRef, RegState};
 use crate::trace::Observer;
 use veristable_btf::Linkage;
 use veristable_isa::{Imm64, Reg};
-use veristable_kernel::{MapType, TypeFlags};
+use veristable_kernel::{Behaviour, MapType, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `dst` = a constant, or a pointer to what the instruction names.
@@ -71,6 +71,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         };
         if info.linkage != Linkage::Static {
             return self.env.reject(Functions::CallbackNotStatic);
+        }
+        if subprog == SubprogId::MAIN && self.env.has(Behaviour::MainIsNoCallback) {
+            return self.env.reject(Functions::CallbackIsMain);
         }
         Ok(Kind::Func(subprog))
     }

@@ -22,4 +22,4 @@ pub use refs::{RefKind, RefStore, Reference, Refs};
 pub use reg::{BtfRef, DynptrKind, IterState, Kind, MapRef, RegId, RegState};
 pub use stack::{SLOT_BYTES, STACK_BYTES, Slot, SlotType, slot_of};
 pub use store::{FrameId, Stack, Store};
-pub use verifier::{Resources, State};
+pub use verifier::{FrameRefs, Resources, State};

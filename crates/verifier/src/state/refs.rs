@@ -34,6 +34,9 @@ pub struct Reference {
     pub insn: u32,
     /// What is locked, as the simulation numbers maps and BTFs; 0 if nothing.
     pub object: u64,
+    /// The frame of the callback that took it, if it was one; else 0. Only where each frame has
+    /// its own list.
+    pub callback: u8,
 }
 
 impl Reference {
@@ -125,8 +128,8 @@ impl RefStore {
         Ok(())
     }
 
-    /// Gives the oldest reference back that `is` picks; the order of the others stays. False if
-    /// there is none.
+    /// Gives the oldest reference back that `is` picks. The order of the others stays, or, without
+    /// `in_order`, the newest takes its place. False if there is none.
     ///
     /// # Errors
     /// If memory does not suffice.
@@ -134,6 +137,7 @@ impl RefStore {
         &mut self,
         budget: &Budget,
         refs: &mut Refs,
+        in_order: bool,
         is: impl Fn(&Reference) -> bool,
     ) -> Result<bool, Abort> {
         let place = self.newest_first(refs).enumerate().filter(|(_, held)| is(held)).last();
@@ -153,6 +157,9 @@ impl RefStore {
             self.release(Refs { newest: passed, len: 0 })?;
         }
         rest.len = refs.len.saturating_sub(u32::try_from(place).unwrap_or(u32::MAX)) - 1;
+        if !in_order && let Some(newest) = younger.remove(0) {
+            self.push(budget, &mut rest, newest)?;
+        }
         while let Some(reference) = younger.pop() {
             self.push(budget, &mut rest, reference)?;
         }
@@ -196,7 +203,7 @@ mod tests {
     use super::*;
 
     fn reference(id: u32) -> Reference {
-        Reference { kind: RefKind::Ptr, id, insn: 0, object: 0 }
+        Reference { kind: RefKind::Ptr, id, insn: 0, object: 0, callback: 0 }
     }
 
     fn ids(store: &RefStore, budget: &Budget, refs: &Refs) -> alloc::vec::Vec<u32> {
@@ -214,15 +221,17 @@ mod tests {
         }
         let mut second = store.share(&first).unwrap();
         store.push(&budget, &mut second, reference(6)).unwrap();
-        assert!(store.remove(&budget, &mut first, |held| held.id == 2).unwrap());
-        assert!(!store.remove(&budget, &mut first, |held| held.id == 2).unwrap());
+        assert!(store.remove(&budget, &mut first, true, |held| held.id == 2).unwrap());
+        assert!(!store.remove(&budget, &mut first, true, |held| held.id == 2).unwrap());
         assert_eq!(ids(&store, &budget, &first), [1, 3, 4, 5]);
         assert_eq!(ids(&store, &budget, &second), [1, 2, 3, 4, 5, 6]);
-        assert!(store.remove(&budget, &mut second, |held| held.id == 6).unwrap());
-        assert!(store.remove(&budget, &mut second, |held| held.id == 1).unwrap());
+        assert!(store.remove(&budget, &mut second, true, |held| held.id == 6).unwrap());
+        assert!(store.remove(&budget, &mut second, true, |held| held.id == 1).unwrap());
         assert_eq!(ids(&store, &budget, &second), [2, 3, 4, 5]);
         store.release(first).unwrap();
         assert_eq!(ids(&store, &budget, &second), [2, 3, 4, 5]);
+        assert!(store.remove(&budget, &mut second, false, |held| held.id == 3).unwrap());
+        assert_eq!(ids(&store, &budget, &second), [2, 5, 4]);
         store.release(second).unwrap();
         assert!(store.links.is_empty());
     }
@@ -234,7 +243,7 @@ mod tests {
         for insn in 0..3 {
             store.push(&budget, &mut refs, Reference { insn, ..reference(7) }).unwrap();
         }
-        assert!(store.remove(&budget, &mut refs, |held| held.id == 7).unwrap());
+        assert!(store.remove(&budget, &mut refs, true, |held| held.id == 7).unwrap());
         let left: alloc::vec::Vec<_> = store.newest_first(&refs).map(|held| held.insn).collect();
         assert_eq!(left, [2, 1]);
     }

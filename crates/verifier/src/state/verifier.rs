@@ -24,6 +24,15 @@ pub struct Resources {
     pub lock_object: u64,
 }
 
+/// What an outer frame held when it called (`struct bpf_func_state.refs`).
+#[derive(Debug)]
+pub struct FrameRefs {
+    /// The frame.
+    pub frame: u8,
+    /// Its references.
+    pub refs: Refs,
+}
+
 /// A state of the program (`struct bpf_verifier_state`).
 #[derive(Debug)]
 pub struct State {
@@ -34,6 +43,9 @@ pub struct State {
     pub parent: Option<CheckpointId>,
     /// What it holds.
     pub resources: Resources,
+    /// Where each frame has its own references: those of the outer ones that hold any, the
+    /// outermost first. The current frame's are in `resources`.
+    pub outer_refs: Option<List<FrameRefs>>,
     /// Paths from here that are not explored yet, this one included.
     pub branches: u32,
     /// Reached only by misprediction.
@@ -86,6 +98,7 @@ impl State {
                 lock_id: 0,
                 lock_object: 0,
             },
+            outer_refs: None,
             branches: 0,
             speculative: false,
             in_sleepable: false,
@@ -157,10 +170,17 @@ impl State {
         let history = self.history.try_clone(budget)?;
         let resources =
             Resources { refs: store.refs.share(&self.resources.refs)?, ..self.resources };
+        let mut outer_refs = self.outer_refs.as_ref().map(|_| List::new());
+        if let (Some(copy), Some(outer)) = (&mut outer_refs, &self.outer_refs) {
+            for held in outer.iter() {
+                let refs = store.refs.share(&held.refs)?;
+                copy.push(budget, FrameRefs { refs, ..*held })?;
+            }
+        }
         for frame in self.frames() {
             store.share(frame)?;
         }
-        Ok(Self { frames: self.frames, history, resources, ..*self })
+        Ok(Self { frames: self.frames, history, resources, outer_refs, ..*self })
     }
 
     /// Gives the frames and memory back.
@@ -172,7 +192,56 @@ impl State {
             store.release(budget, frame)?;
         }
         self.history.release(budget);
+        if let Some(mut outer) = self.outer_refs {
+            while let Some(held) = outer.pop() {
+                store.refs.release(held.refs)?;
+            }
+            outer.release(budget);
+        }
         store.refs.release(self.resources.refs)
+    }
+
+    /// What a frame holds, or the whole state where references belong to that.
+    #[must_use]
+    pub fn refs_of(&self, frame: u8) -> Option<&Refs> {
+        match &self.outer_refs {
+            Some(outer) if frame != self.depth => {
+                outer.iter().find(|held| held.frame == frame).map(|held| &held.refs)
+            }
+            _ => Some(&self.resources.refs),
+        }
+    }
+
+    /// The current frame calls: the callee begins with a copy of its references, if frames have
+    /// their own (`copy_reference_state`).
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn lend_refs(&mut self, budget: &Budget, store: &mut Store) -> Result<(), Abort> {
+        let Some(outer) = &mut self.outer_refs else { return Ok(()) };
+        if self.resources.refs.is_empty() {
+            return Ok(());
+        }
+        let refs = store.refs.share(&self.resources.refs)?;
+        outer.push(budget, FrameRefs { frame: self.depth, refs })
+    }
+
+    /// The current frame returned, and has been left: its references are its caller's now, or,
+    /// unless they are `kept`, the caller has those that it had.
+    ///
+    /// # Errors
+    /// [`Abort::Internal`] if a link is gone.
+    pub fn take_refs_back(&mut self, store: &mut Store, kept: bool) -> Result<(), Abort> {
+        let Some(outer) = &mut self.outer_refs else { return Ok(()) };
+        let own = match outer.iter().next_back() {
+            Some(held) if held.frame == self.depth => outer.pop().map(|held| held.refs),
+            _ => None,
+        };
+        let own = own.unwrap_or_default();
+        store.refs.release(match kept {
+            true => own,
+            false => core::mem::replace(&mut self.resources.refs, own),
+        })
     }
 
     /// Where a frame is: the state's instruction for the innermost, else the call

@@ -35,13 +35,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// Whether a pointer `off` bytes into an object of type `have` is one to a `need`: the object
     /// itself, or a structure that begins there, however deep it is nested. `strict`: only the
-    /// object itself. Says what the kernel says on the way, which is no rejection.
+    /// object itself. `is_local`: the program allocated it. Says what the kernel says on the way, which is no rejection.
     pub(crate) fn struct_ids_match(
         &mut self,
         have: TypeIn,
         off: i32,
         need: TypeIn,
         strict: bool,
+        is_local: bool,
     ) -> Step<bool> {
         if off == 0 && self.types_are_same(have, need)? {
             return Ok(true);
@@ -51,9 +52,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         let btf = self.btf(have.0)?;
         let (mut id, mut off, mut flags) = (have.1, off.cast_unsigned(), TypeFlags::empty());
+        let tail = self.flexible_tail(is_local);
         loop {
             self.env.tick()?;
-            match walk(btf, id, off, 1, &mut flags) {
+            match walk(btf, id, off, 1, tail, &mut flags) {
                 Ok(Found::Struct(inner)) => id = inner,
                 Ok(_) => return Ok(false),
                 Err(missed) => {

@@ -3,7 +3,7 @@
 //! for the loads that come again.
 
 use super::trust::{Safe, promises};
-use super::walk::{Found, walk};
+use super::walk::{Found, Tail, walk};
 use crate::design::Design;
 use crate::mem::List;
 use crate::outcome::Step;
@@ -11,7 +11,7 @@ use crate::simulate::sim::Sim;
 use crate::state::BtfRef;
 use crate::trace::Observer;
 use veristable_btf::TypeId;
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 /// Entries of a [`WalkCache`], a power of two.
 const ENTRIES: usize = 512;
@@ -27,6 +27,8 @@ pub(crate) struct ObjectPart {
     pub(crate) off: i32,
     /// Bytes.
     pub(crate) size: u32,
+    /// The program allocated the object.
+    pub(crate) is_local: bool,
 }
 
 /// What lies there.
@@ -104,15 +106,28 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         Ok(())
     }
 
+    /// What may lie behind the end of an object.
+    pub(super) fn flexible_tail(&self, is_local: bool) -> Tail {
+        match (self.env.has(Behaviour::ObjectsLackFlexArrays), is_local) {
+            (false, _) => Tail::Any,
+            (true, false) => Tail::Sized,
+            (true, true) => Tail::None,
+        }
+    }
+
     fn walk_into(&mut self, part: ObjectPart) -> Step<Loaded> {
         let btf = self.btf(part.btf)?;
         let (mut id, mut off) = (part.id, part.off.cast_unsigned());
         let mut flags = TypeFlags::empty();
+        let tail = self.flexible_tail(part.is_local);
         loop {
             self.env.tick()?;
-            match walk(btf, id, off, part.size, &mut flags) {
+            match walk(btf, id, off, part.size, tail, &mut flags) {
                 Ok(Found::Scalar) => return Ok(Loaded::Scalar),
-                Ok(Found::OtherPointer) => return Ok(Loaded::Memory),
+                Ok(Found::OtherPointer) => {
+                    let is_memory = self.env.has(Behaviour::WalkToPrimitive);
+                    return Ok(if is_memory { Loaded::Memory } else { Loaded::Scalar });
+                }
                 Ok(Found::Struct(inner)) => (id, off) = (inner, 0),
                 Ok(Found::Pointer { to, member }) => {
                     let member = btf.utf8(member).unwrap_or("");

@@ -56,6 +56,17 @@ pub(super) enum Found {
     Struct(TypeId),
 }
 
+/// Which flexible arrays behind the end of a structure may be accessed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tail {
+    /// All.
+    Any,
+    /// Those whose elements have a size.
+    Sized,
+    /// None.
+    None,
+}
+
 /// A name as the kernel's messages give it (`__btf_name_by_offset`).
 pub(super) fn name_or_anonymous(name: &str) -> Text {
     Text::new(if name.is_empty() { "(anon)" } else { name })
@@ -156,6 +167,7 @@ pub(super) fn walk<'b>(
     id: TypeId,
     off: u32,
     size: u32,
+    tail: Tail,
     flags: &mut TypeFlags,
 ) -> Result<Found, Missed> {
     let (mut ty, mut off) = (btf.type_by_id(id).map_err(|_| Missed::BadBtf)?, off);
@@ -172,7 +184,7 @@ pub(super) fn walk<'b>(
             flags.insert(TypeFlags::PTR_UNTRUSTED);
         }
         if off.wrapping_add(size) > data.size {
-            match flexible_element(&place, data.members.iter().next_back())? {
+            match flexible_element(&place, data.members.iter().next_back(), tail)? {
                 Some((element, at)) => (ty, off) = (element, at),
                 None => return Ok(Found::Scalar),
             }
@@ -202,13 +214,14 @@ pub(super) fn walk<'b>(
 fn flexible_element<'b>(
     place: &Place<'b>,
     last: Option<Member<'b>>,
+    tail: Tail,
 ) -> Result<Option<(Type<'b>, u32)>, Missed> {
     let Place { btf, off, size, .. } = *place;
     let beyond = || {
         let name = name_or_anonymous(place.name);
         Missed::from(BtfAccess::BeyondStruct { name, off, size })
     };
-    let last = last.ok_or_else(beyond)?;
+    let last = last.filter(|_| tail != Tail::None).ok_or_else(beyond)?;
     let array = btf.skip_modifiers(last.type_id).ok().and_then(|ty| ty.as_array());
     let array = array.filter(|array| array.count == 0).ok_or_else(beyond)?;
     let distance = off.checked_sub(last.byte_offset()).ok_or_else(beyond)?;
@@ -217,6 +230,9 @@ fn flexible_element<'b>(
         return Ok(None);
     }
     let data = element.as_composite().ok_or_else(beyond)?;
+    if tail == Tail::Sized && data.size == 0 {
+        return Err(beyond());
+    }
     // The kernel divides by zero for structures without members.
     let at = distance.checked_rem(data.size).ok_or(Missed::BadBtf)?;
     Ok(Some((element, at)))

@@ -7,6 +7,7 @@ use super::proto::Param;
 use super::rules::Func;
 use crate::analysis::record::FieldKind;
 use crate::design::Design;
+use crate::errno::Errno;
 use crate::log::state::TypeName;
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
@@ -16,7 +17,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{DynptrKind, Kind, MapRef, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::{ArgBase, MapType, TypeFlags};
+use veristable_kernel::{ArgBase, Behaviour, MapType, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// One argument.
@@ -42,6 +43,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.resolve_map_value(call, &mut param)?;
         }
         let is_no_pointer = state.is_null() && param.has(TypeFlags::PTR_MAYBE_NULL);
+        if is_no_pointer && self.env.has(Behaviour::PreciseNulls) {
+            self.mark_precise(reg)?;
+        }
         if !is_no_pointer {
             self.check_type(call, reg, &param, &state)?;
             self.check_pointer_offset(reg, &param, &state)?;
@@ -52,7 +56,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if state.ref_id != 0 && param.ty.base != ArgBase::KptrXchgDest {
             if call.ref_id != 0 {
                 let (id, before) = (state.ref_id, call.ref_id);
-                return self.env.reject(Message::TwoReferences { reg: reg.number(), id, before });
+                let refused = self.env.has(Behaviour::TwoReferencesRefused);
+                let errno = if refused { Errno::EACCES } else { Errno::EFAULT };
+                let message = Message::TwoReferences { reg: reg.number(), id, before };
+                return self.env.reject_with(errno, message);
             }
             call.ref_id = state.ref_id;
         }
@@ -192,7 +199,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let map = self.map_of_call(call, "key")?;
         let spec = self.map_spec(map)?;
         self.check_buffer(reg, spec.key_size, false, BufferUse::Read)?;
-        if knows_its_keys(spec.map_type) {
+        if knows_its_keys(spec.map_type) && self.env.has(Behaviour::ConstantKeysNotNull) {
             call.key = self.constant_key(state, spec.key_size)?;
         }
         Ok(())

@@ -37,7 +37,7 @@ use crate::state::{BtfRef, Kind, MapRef, RegState};
 use crate::trace::Observer;
 use veristable_btf::TypeId;
 use veristable_isa::Reg;
-use veristable_kernel::{ArgBase, TypeFlags};
+use veristable_kernel::{ArgBase, Behaviour, TypeFlags};
 
 /// One call of a helper, as its arguments are looked at (`struct bpf_call_arg_meta`).
 struct Call<'a> {
@@ -99,7 +99,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A call of a helper.
     pub(crate) fn call_helper(&mut self, id: i32) -> Step<Next> {
         let proto = self.helper(id)?;
-        if proto.might_sleep && !self.cur.in_sleepable {
+        if proto.might_sleep && !self.in_sleepable() {
             return self.env.reject(Message::MightSleep);
         }
         let resources = &self.cur.resources;
@@ -124,10 +124,11 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if proto.func == Func::GetFuncIp {
             self.check_func_ip(&call)?;
         }
-        if proto.func == Func::TailCall {
+        let tail_call = proto.func == Func::TailCall;
+        if tail_call && self.env.has(Behaviour::TailCallReturns) {
             return self.after_tail_call();
         }
-        if call.changes_packet {
+        if call.changes_packet || tail_call {
             self.clear_packet_pointers()?;
         }
         Ok(Next::Insn(self.insn + 1))

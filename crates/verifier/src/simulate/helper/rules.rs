@@ -6,13 +6,14 @@ use crate::design::Design;
 use crate::env::InsnFlags;
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
+use crate::simulate::objects::Leaving;
 use crate::simulate::sim::Sim;
 use crate::simulate::subprogram::Callback;
 use crate::state::{DynptrKind, Kind};
 use crate::trace::Observer;
 use veristable_btf::Kind as BtfKind;
 use veristable_isa::Reg;
-use veristable_kernel::{ArgBase, AttachType, MapType, ProgType, TypeFlags};
+use veristable_kernel::{ArgBase, AttachType, Behaviour, MapType, ProgType, TypeFlags};
 
 macro_rules! funcs {
     ($($name:ident $text:literal),+ $(,)?) => {
@@ -125,9 +126,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The rules of single helpers, while the arguments are still in their registers.
     pub(super) fn apply_rules(&mut self, call: &mut Call<'_>) -> Step {
         match call.proto.func {
-            Func::TailCall => self.check_resource_leak("tail_call", false, true),
+            Func::TailCall => self.check_resource_leak(Leaving::TailCall, true),
             Func::GetLocalStorage if !self.reg(Reg::R2)?.is_null() => {
                 self.env.reject(Message::StorageFlags)
+            }
+            Func::GetLocalStorage if self.env.has(Behaviour::PreciseNulls) => {
+                self.mark_precise(Reg::R2)
             }
             Func::ForEachMapElem => match call.map {
                 Some((map, _)) => self.push_call_back(call, Callback::MapElement { map }),

@@ -165,7 +165,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let Kind::BtfId { btf, id } = state.kind else {
             return self.bug(format_args!("object without a type"));
         };
-        if self.struct_ids_match((btf, id), state.off, (BtfRef::Kernel, wanted), strict)? {
+        let is_local = state.flags.contains(TypeFlags::MEM_ALLOC);
+        if self.struct_ids_match(
+            (btf, id),
+            state.off,
+            (BtfRef::Kernel, wanted),
+            strict,
+            is_local,
+        )? {
             return Ok(());
         }
         let name = |sim: &Self, btf, id| -> Step<Text> {

@@ -15,7 +15,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{Kind, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::ProgType;
+use veristable_kernel::{Behaviour, ProgType};
 
 /// One argument of the call.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +96,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 let Some(value) = value else {
                     return self.env.reject(Kfunc::SizeNotConstant { reg });
                 };
+                if value > u64::from(u32::MAX) && self.env.has(Behaviour::BufferSizeFits) {
+                    return self.env.reject(Kfunc::SizeTooLarge { reg });
+                }
                 call.result_size = value;
                 self.mark_precise(at.reg)
             }
@@ -291,7 +294,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let prog = &self.env.prog;
         let is_iter = prog.rules == ProgType::TRACING
             && prog.attach_type == veristable_kernel::AttachType::TRACE_ITER;
-        prog.rules == ProgType::LSM || is_iter || self.cur.in_sleepable
+        prog.rules == ProgType::LSM || is_iter || self.in_sleepable()
     }
 
     /// The name of a type of the kernel's BTF.

@@ -36,7 +36,7 @@ use crate::trace::Observer;
 use call::Call;
 use special::Special;
 use veristable_isa::Reg;
-use veristable_kernel::{JitFeature, KfuncFlags};
+use veristable_kernel::{Behaviour, JitFeature, KfuncFlags};
 use veristable_program::Capabilities;
 
 /// An index into [`crate::env::Env::kfuncs`].
@@ -91,7 +91,11 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         }
         let kfunc = kfunc.map(|kfunc| self.kfunc(kfunc)).transpose()?;
         let special = kfunc.filter(|kfunc| kfunc.offset == 0).and_then(|k| Special::of(k.name));
-        if special.is_some_and(Special::allowed_under_lock) {
+        let iterators = self.env.has(Behaviour::IteratorsUnderLock);
+        let allowed = |special: Special| {
+            special.allowed_under_lock() && (iterators || !special.is_number_iterator())
+        };
+        if special.is_some_and(allowed) {
             return Ok(());
         }
         self.env.reject(Kfunc::UnderLock)

@@ -18,7 +18,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, DynptrKind, Kind, MapRef, RegState, SLOT_BYTES};
 use crate::trace::Observer;
 use veristable_btf::TypeId;
-use veristable_kernel::{KfuncFlags, RegBase, TypeFlags};
+use veristable_kernel::{Behaviour, KfuncFlags, RegBase, TypeFlags};
 
 const ALLOC: TypeFlags = TypeFlags::MEM_ALLOC;
 
@@ -121,8 +121,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let Ok(has) = reg_btf.skip_modifiers(id) else {
             return self.env.unsupported("BTF", "of a kfunc's argument");
         };
-        let same =
-            self.struct_ids_match((btf, has.id()), state.off, (BtfRef::Kernel, target), strict)?;
+        let is_local = state.flags.contains(TypeFlags::MEM_ALLOC);
+        let same = self.struct_ids_match(
+            (btf, has.id()),
+            state.off,
+            (BtfRef::Kernel, target),
+            strict,
+            is_local,
+        )?;
         if same || prog_context::is_projection(wanted.name(), has.name()) {
             return Ok(());
         }
@@ -169,7 +175,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if !state.flags.contains(ALLOC) {
             return self.env.reject(Kfunc::NotOwnedNode { arg: at.number });
         }
-        call.owned |= !state.flags.contains(TypeFlags::NON_OWN_REF);
+        let has_reference = state.ref_id != 0 || !self.env.has(Behaviour::RefcountNeedsReference);
+        call.owned |= !state.flags.contains(TypeFlags::NON_OWN_REF) && has_reference;
         let record = self.reg_record(state)?;
         if record.is_none() {
             return self.bug(format_args!("Couldn't find btf_record"));
@@ -292,6 +299,15 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.check_owned(at, state)?;
         } else {
             let not_owning = is_alloc_object(state) && state.flags.contains(TypeFlags::NON_OWN_REF);
+            let takes_references = self.env.has(Behaviour::RbtreeTakesReferences);
+            if !takes_references {
+                if !not_owning || state.ref_id != 0 {
+                    return self.env.reject(Kfunc::RbtreeRemoveOwned);
+                }
+                if self.in_tree_callback()? {
+                    return self.env.reject(Kfunc::RbtreeRemoveInCallback);
+                }
+            }
             if !not_owning && state.ref_id == 0 {
                 let name = self.kfunc_name(at.kfunc)?;
                 return self.env.reject(Kfunc::NotTreeNode { name });

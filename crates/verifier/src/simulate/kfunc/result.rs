@@ -13,7 +13,7 @@ use crate::state::{BtfRef, DynptrKind, Kind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_btf::{Kind as TypeKind, TypeId};
 use veristable_isa::Reg;
-use veristable_kernel::{KfuncFlags, TypeFlags};
+use veristable_kernel::{Behaviour, KfuncFlags, TypeFlags};
 
 /// The largest object of each CPU (`BPF_GLOBAL_PERCPU_MA_MAX_SIZE`).
 const MAX_PERCPU_OBJECT: u32 = 512;
@@ -231,7 +231,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         };
         let mut pointer = match ty.kind() {
             TypeKind::Struct | TypeKind::Union => kernel_object(id),
-            _ if id.is_void() => {
+            _ if id.is_void() && self.env.has(Behaviour::CastToMemory) => {
                 let mut memory = RegState::pointer(Kind::Mem { size: 0, dynptr_id: 0 });
                 memory.flags = TypeFlags::MEM_RDONLY;
                 memory

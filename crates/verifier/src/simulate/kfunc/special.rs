@@ -127,6 +127,11 @@ impl Special {
             )
     }
 
+    /// `is_bpf_iter_num_api_kfunc`
+    pub(super) const fn is_number_iterator(self) -> bool {
+        matches!(self, Self::IterNumNew | Self::IterNumNext | Self::IterNumDestroy)
+    }
+
     /// `is_task_work_add_kfunc`
     pub(super) const fn schedules_task_work(self) -> bool {
         matches!(self, Self::TaskWorkSignal | Self::TaskWorkResume)

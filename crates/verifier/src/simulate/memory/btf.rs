@@ -13,7 +13,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, Kind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An access through a pointer to a kernel object.
@@ -23,9 +23,15 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return self.env.reject(Memory::Invalid { reg: span.base.number(), ty });
         };
         let off = span.off.wrapping_add(pointer.off);
-        let part = ObjectPart { btf, id, off, size: span.size };
-        self.check_object_pointer(span.base, pointer, part)?;
         let is_local = pointer.flags.contains(TypeFlags::MEM_ALLOC);
+        let part = ObjectPart { btf, id, off, size: span.size, is_local };
+        self.check_object_pointer(span.base, pointer, part)?;
+        if matches!(access, Access::Write(_))
+            && pointer.flags.contains(TypeFlags::PTR_UNTRUSTED)
+            && self.env.has(Behaviour::UntrustedIsReadOnly)
+        {
+            return self.env.reject(BtfAccess::ReadOnly);
+        }
         if is_local {
             self.check_local_object(pointer, part)?;
         } else if matches!(access, Access::Write(_)) {

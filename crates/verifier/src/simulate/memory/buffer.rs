@@ -19,6 +19,8 @@ use veristable_kernel::{ProgType, TypeFlags};
 /// What the callee does with the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BufferUse {
+    /// An instruction loads from it, at an offset that is not known: it must be initialised.
+    Load,
     /// Reads it: it must be initialised.
     Read,
     /// Writes it, and may read it: it must be initialised and writable.
@@ -57,7 +59,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         let pointer = self.copy_of(reg)?;
         let part = Part { reg, off: pointer.off, size, zero_size_allowed };
-        let writes = access != BufferUse::Read;
+        let writes = matches!(access, BufferUse::Write | BufferUse::Fill);
         match pointer.kind {
             Kind::Packet { range } | Kind::PacketMeta { range } => {
                 self.check_packet(part, &pointer, range)?;

@@ -12,8 +12,8 @@ use crate::trace::Observer;
 use veristable_btf::TypeId;
 use veristable_isa::Reg;
 use veristable_kernel::{
-    AttachType, CtxAccess, CtxAnswer, CtxField, Direction, ProgContext, ProgType, RegBase,
-    ReturnRange, TypeFlags, TypeRef,
+    AttachType, Behaviour, CtxAccess, CtxAnswer, CtxField, Direction, ProgContext, ProgType,
+    RegBase, ReturnRange, TypeFlags, TypeRef,
 };
 
 /// What a permitted access to the context yields (`struct bpf_insn_access_aux`).
@@ -149,6 +149,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 self.reg_mut(dst)?.set_unknown();
                 return Ok(());
             };
+            if self.env.has(Behaviour::RestartReturnValue) {
+                self.reg_mut(dst)?.set_unknown();
+            }
             // `__mark_reg_s32_range`: what the register held before is only narrowed.
             let rules = self.env.rules;
             let reg = self.reg_mut(dst)?;

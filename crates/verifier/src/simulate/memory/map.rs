@@ -175,7 +175,8 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
                 _ => BtfAccess::ReadOnlyMap { name },
             });
         }
-        let loaded = self.look_into(ObjectPart { btf: BtfRef::Kernel, id, off, size })?;
+        let loaded =
+            self.look_into(ObjectPart { btf: BtfRef::Kernel, id, off, size, is_local: false })?;
         match (access, loaded) {
             (Access::Read(Some(dst)), Loaded::Object { id, flags, .. }) => {
                 self.load_object(dst, BtfRef::Kernel, id, flags)

@@ -28,7 +28,7 @@ use crate::outcome::Step;
 use crate::state::{Kind, RegState};
 use crate::trace::Observer;
 use veristable_isa::{AtomicOp, Operand, Reg, Size};
-use veristable_kernel::{RegBase, TypeFlags};
+use veristable_kernel::{Behaviour, RegBase, TypeFlags};
 
 /// What an access does with memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,7 +176,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.access(span, Access::Read(result), true, false)?;
         }
         let pointer = self.copy_of(base)?;
-        if pointer.kind == Kind::Arena && pointer.flags.is_empty() {
+        let is_arena = pointer.kind == Kind::Arena && pointer.flags.is_empty();
+        if is_arena || self.env.has(Behaviour::AtomicsRememberPointer) {
             self.remember_pointer(&pointer, false)?;
         }
         self.access(span, Access::Write(None), true, false)
@@ -235,6 +236,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Kind::BtfId { .. } if !pointer.may_be_null() => self.access_btf(span, pointer, access),
             Kind::ConstMapPtr { map, .. } if plain => {
                 self.access_map_itself(span, pointer, map, access)
+            }
+            Kind::Buf
+                if pointer.may_be_null() && self.env.has(Behaviour::NullableBuffersChecked) =>
+            {
+                let (reg, ty) = (span.base.number(), TypeName::of(pointer).text());
+                self.env.reject(Memory::Invalid { reg, ty })
             }
             Kind::Buf => self.access_buffer(span, pointer, access),
             // Faults of arena accesses are handled when they happen.
@@ -317,7 +324,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return Ok(());
         }
         let either = |flag| ty.1.contains(flag) || before.1.contains(flag);
-        if !trust_may_differ || !is_mem_or_btf(ty.0) || !is_mem_or_btf(before.0) {
+        let with_memory = self.env.has(Behaviour::WalkToPrimitive);
+        let mixes_trust = |base| base == RegBase::BtfId || (with_memory && base == RegBase::Mem);
+        if !trust_may_differ || !mixes_trust(ty.0) || !mixes_trust(before.0) {
             return self.env.reject(Memory::DifferentPointers);
         }
         let base = if ty.0 == RegBase::Mem || before.0 == RegBase::Mem {
@@ -326,7 +335,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             RegBase::BtfId
         };
         let mut flags = TypeFlags::empty();
-        flags.set(TypeFlags::PTR_UNTRUSTED, either(TypeFlags::PTR_UNTRUSTED));
+        let untrusted = either(TypeFlags::PTR_UNTRUSTED) || !with_memory;
+        flags.set(TypeFlags::PTR_UNTRUSTED, untrusted);
         flags.set(TypeFlags::MEM_RDONLY, either(TypeFlags::MEM_RDONLY));
         self.memo()?.pointer = Some((base, flags));
         Ok(())
@@ -345,8 +355,4 @@ const fn mixes(base: RegBase) -> bool {
             | RegBase::BtfId
             | RegBase::Arena
     )
-}
-
-const fn is_mem_or_btf(base: RegBase) -> bool {
-    matches!(base, RegBase::Mem | RegBase::BtfId)
 }

@@ -9,6 +9,7 @@ use crate::errno::Errno;
 use crate::log::state::TnumText;
 use crate::messages::Memory;
 use crate::outcome::Step;
+use crate::simulate::objects::Leaving;
 use crate::simulate::sim::Sim;
 use crate::simulate::step::Next;
 use crate::state::{FrameFlags, Kind, RegState};
@@ -112,7 +113,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     pub(crate) fn classic_load(&mut self, index: Option<Reg>) -> Step<Next> {
         self.refuse_in_callback()?;
         self.read(Reg::R6, true)?;
-        self.check_resource_leak("BPF_LD_[ABS|IND]", false, true)?;
+        self.check_resource_leak(Leaving::ClassicLoad, true)?;
         let context = self.copy_of(Reg::R6)?;
         if context.kind != Kind::Ctx || !context.flags.is_empty() {
             return self.env.reject(Memory::LdAbsContext);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Stack that a callee reads or writes (`check_stack_range_initialized`).
 
+use super::Span;
 use super::buffer::{BufferUse, FilledStack};
 use super::plain::Part;
-use super::{Access, Span};
+use super::stack::{INDIRECT, READ, WRITE};
 use crate::design::{Design, Liveness};
 use crate::errno::Errno;
 use crate::log::state::TnumText;
@@ -12,6 +13,7 @@ use crate::outcome::Step;
 use crate::simulate::sim::Sim;
 use crate::state::{RegState, SlotType, slot_of};
 use crate::trace::Observer;
+use veristable_kernel::Behaviour;
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Every byte of stack that could be meant must have been written, unless the callee only
@@ -26,9 +28,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if size == 0 && !zero_size_allowed {
             return self.env.reject(Memory::ZeroSized);
         }
-        let access = match usage {
-            BufferUse::Read => Access::Read(None),
-            BufferUse::Write | BufferUse::Fill => Access::Write(None),
+        // Where reads of callees count as writes, messages have a word for them.
+        let all_write = usage != BufferUse::Load && !self.env.has(Behaviour::ReadBuffersKeepSlots);
+        let indirect = if all_write { " indirect" } else { "" };
+        let reads = matches!(usage, BufferUse::Load | BufferUse::Read);
+        let access = match reads {
+            _ if all_write => INDIRECT,
+            true => READ,
+            false => WRITE,
         };
         self.check_stack_bounds(Span { base: reg, off, size }, pointer, access)?;
         let fixed = pointer.value.bits.is_const();
@@ -39,7 +46,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             if !self.env.privileges.bypass_spec_v1 {
                 let var_off = TnumText(pointer.value.bits).text();
                 let reg = reg.number();
-                return self.env.reject(Memory::VariableProhibited { reg, var_off });
+                return self.env.reject(Memory::VariableProhibited { reg, indirect, var_off });
             }
             let range = pointer.value.s64;
             ((range.min as i32).wrapping_add(off), (range.max as i32).wrapping_add(off))
@@ -50,7 +57,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.refuse_dynptrs(pointer.frame, from, end)?;
             return Ok(Some(FilledStack { reg, size }));
         }
-        let writes = usage != BufferUse::Read;
+        let writes = all_write || !reads;
         for byte in from..end {
             if self.use_stack_byte(pointer.frame, byte, writes)? {
                 D::Liveness::read_slots(self, pointer.frame, 1 << (slot_of(byte) & 63))?;
@@ -58,10 +65,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
             let (reg, byte) = (reg.number(), byte.wrapping_sub(from));
             return if fixed {
-                self.env.reject(Memory::Uninitialized { reg, off: from, byte, size })
+                self.env.reject(Memory::Uninitialized { indirect, reg, off: from, byte, size })
             } else {
                 let var_off = TnumText(pointer.value.bits).text();
-                self.env.reject(Memory::InvalidVariableRead { reg, var_off, byte, size })
+                self.env.reject(Memory::InvalidVariableRead { indirect, reg, var_off, byte, size })
             };
         }
         Ok(None)

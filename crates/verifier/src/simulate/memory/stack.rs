@@ -21,9 +21,12 @@ use crate::trace::Observer;
 use veristable_isa::{Op, Operand, Reg};
 use veristable_kernel::Behaviour;
 
-/// A read is for an instruction, or for a helper that must find the bytes initialised.
-const READ: &str = "read from";
-const WRITE: &str = "write to";
+/// Accesses as messages name them. A read is for an instruction, or for a helper that must find
+/// the bytes initialised.
+pub(super) const READ: &str = "read from";
+pub(super) const WRITE: &str = "write to";
+/// A callee's access, where the kernel takes it for a write whatever it is.
+pub(super) const INDIRECT: &str = "indirect access to";
 
 /// An access at a known offset.
 #[derive(Clone, Copy)]
@@ -59,7 +62,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     pub(super) fn access_stack(&mut self, span: Span, pointer: &RegState, access: Access) -> Step {
         let off = span.off.wrapping_add(pointer.off);
         let span = Span { off, ..span };
-        self.check_stack_bounds(span, pointer, access)?;
+        let access_name = if matches!(access, Access::Read(_)) { READ } else { WRITE };
+        self.check_stack_bounds(span, pointer, access_name)?;
         let fixed = pointer.value.as_const().map(|offset| At {
             frame: pointer.frame,
             off: off.wrapping_add(offset as i32),
@@ -79,18 +83,15 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     }
 
     /// The access must stay within the stack, which grows to it
-    /// (`check_stack_access_within_bounds`).
+    /// (`check_stack_access_within_bounds`). `access` is one of the names above.
     pub(super) fn check_stack_bounds(
         &mut self,
         span: Span,
         pointer: &RegState,
-        access: Access,
+        access: &'static str,
     ) -> Step {
         let reg = span.base.number();
-        let (name, reads) = match access {
-            Access::Read(_) => (READ, true),
-            Access::Write(_) => (WRITE, false),
-        };
+        let reads = access == READ;
         let (off, size) = (i64::from(span.off), i64::from(span.size));
         let range = pointer.value.s64;
         let (min, max) = match pointer.value.as_const() {
@@ -99,7 +100,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 (min, min.wrapping_add(size))
             }
             None if range.max >= MAX_VAR_OFF || range.min <= -MAX_VAR_OFF => {
-                return self.env.reject(Memory::UnboundedStack { access: name, reg });
+                return self.env.reject(Memory::UnboundedStack { access, reg });
             }
             None => (range.min + off, range.max + off + size),
         };
@@ -118,10 +119,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         };
         let Span { off, size, .. } = span;
         let message = if pointer.value.bits.is_const() {
-            Memory::InvalidStack { access: name, reg, off, size }
+            Memory::InvalidStack { access, reg, off, size }
         } else {
             let var_off = TnumText(pointer.value.bits).text();
-            Memory::InvalidVariableStack { access: name, reg, var_off, off, size }
+            Memory::InvalidVariableStack { access, reg, var_off, off, size }
         };
         self.env.reject_with(errno, message)
     }
@@ -360,7 +361,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     fn read_stack_anywhere(&mut self, span: Span, pointer: &RegState, dst: Reg) -> Step {
         let Span { base: reg, off, size } = span;
         let part = Part { reg, off, size, zero_size_allowed: false };
-        self.check_stack_range(part, pointer, BufferUse::Read)?;
+        self.check_stack_range(part, pointer, BufferUse::Load)?;
         let Quad { s64, .. } = pointer.value;
         let (from, to) = (s64.min as i32 + off, s64.max as i32 + off);
         let end = to + size.cast_signed();

@@ -11,7 +11,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{Kind, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 /// List or tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,7 +76,11 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if self.cur.resources.locks == 0 {
             return Ok(false);
         }
-        if !lock.is_held(self.held(), LOCKS) {
+        let is_held = match self.env.has(Behaviour::ReferencesOfState) {
+            true => lock.is_held(self.held(), LOCKS),
+            false => lock.is_only(&self.cur.resources),
+        };
+        if !is_held {
             self.env.say(Objects::OtherAllocation)?;
             return Ok(false);
         }

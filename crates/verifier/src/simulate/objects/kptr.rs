@@ -12,7 +12,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, Kind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{Op, Operand, Reg};
-use veristable_kernel::{RegBase, TypeFlags};
+use veristable_kernel::{Behaviour, RegBase, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A load or store of a pointer field, which was found to be of the right size and place
@@ -71,10 +71,16 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     ) -> Step {
         match (value, op) {
             (Some(value), _) => {
-                if !self.reg(value)?.is_null() && !self.matches_kptr(kptr, value)? {
-                    return Err(crate::Errno::EACCES.into());
+                if self.reg(value)?.is_null() {
+                    return match self.env.has(Behaviour::PreciseNulls) {
+                        true => self.mark_precise(value),
+                        false => Ok(()),
+                    };
                 }
-                Ok(())
+                match self.matches_kptr(kptr, value)? {
+                    true => Ok(()),
+                    false => Err(crate::Errno::EACCES.into()),
+                }
             }
             (None, Some(Op::Store { value: Operand::Imm(0), .. })) => Ok(()),
             (None, _) => self.env.reject(Objects::KptrImmediate { off: field.offset }),
@@ -115,14 +121,18 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             allowed |= TypeFlags::PTR_TRUSTED | TypeFlags::MEM_RCU;
             allowed.set(TypeFlags::PTR_UNTRUSTED, kptr.hold == KptrHold::Unref);
         }
-        if !allowed.contains(state.flags) {
+        let percpu = state.flags.contains(TypeFlags::MEM_PERCPU);
+        let other_memory =
+            self.env.has(Behaviour::PercpuKptrMatches) && percpu != (kptr.hold == KptrHold::Percpu);
+        if !allowed.contains(state.flags) || other_memory {
             return self.refuse_kptr(kptr, reg, &state, Text::default());
         }
         if !self.is_original_pointer(&state, reg, true)? {
             return Ok(false);
         }
+        let is_local = state.flags.contains(TypeFlags::MEM_ALLOC);
         let strict = kptr.hold != KptrHold::Unref;
-        if self.struct_ids_match((btf, id), state.off, (kptr.btf, kptr.id), strict)? {
+        if self.struct_ids_match((btf, id), state.off, (kptr.btf, kptr.id), strict, is_local)? {
             return Ok(true);
         }
         let name = Text::new(self.name_of_type(btf, id)?);

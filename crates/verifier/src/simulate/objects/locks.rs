@@ -8,9 +8,10 @@ use crate::env::Target;
 use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::{BtfRef, Kind, MapRef, RefKind, Reference, RegState};
+use crate::state::{BtfRef, Kind, MapRef, RefKind, Reference, RegState, Resources};
 use crate::trace::Observer;
 use veristable_isa::{CallKind, Reg};
+use veristable_kernel::Behaviour;
 
 /// Which lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +66,11 @@ impl LockId {
             _ => return None,
         };
         Some(Self { id: reg.id.0, object })
+    }
+
+    /// Whether it is the one lock of a state that has only one.
+    pub(super) fn is_only(self, resources: &Resources) -> bool {
+        (self.id, self.object) == (resources.lock_id, resources.lock_object)
     }
 
     /// Whether a lock of one of these kinds is held (`find_lock_state`).
@@ -129,8 +135,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return self.env.reject(Objects::SameLock);
         }
         let LockId { id, object } = lock;
-        let reference = Reference { kind: kind.reference(), id, insn: self.insn, object };
-        self.hold(reference)?;
+        if self.env.has(Behaviour::ReferencesOfState) {
+            let kind = kind.reference();
+            self.hold(Reference { kind, id, insn: self.insn, object, callback: 0 })?;
+        } else if self.cur.resources.locks > 0 {
+            return self.env.reject(Objects::TwoLocks);
+        }
         let resources = &mut self.cur.resources;
         resources.locks = resources.locks.saturating_add(1);
         (resources.lock_id, resources.lock_object) = (id, object);
@@ -143,6 +153,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let (resources, lock) = (&self.cur.resources, kind.name());
         if resources.locks == 0 {
             return self.env.reject(Objects::NotLocked { lock });
+        }
+        if !self.env.has(Behaviour::ReferencesOfState) {
+            if !found.is_only(resources) {
+                return self.env.reject(Objects::OtherLock { lock });
+            }
+            let resources = &mut self.cur.resources;
+            (resources.locks, resources.lock_id, resources.lock_object) = (0, 0, 0);
+            return self.invalidate_non_owning();
         }
         if !found.is_held(self.held(), &[kind.reference()]) {
             return self.env.reject(Objects::OtherLock { lock });
@@ -167,7 +185,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         let Self { env, store, cur, .. } = self;
         let resources = &mut cur.resources;
-        if store.refs.remove(&env.budget, &mut resources.refs, is)? {
+        if store.refs.remove(&env.budget, &mut resources.refs, true, is)? {
             resources.locks = resources.locks.saturating_sub(1);
             (resources.lock_id, resources.lock_object) = outer.unwrap_or_default();
         }
@@ -185,7 +203,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             CallKind::Kfunc { .. } => match self.env.code.aux(self.insn)?.target {
                 Target::Kfunc(index) => {
                     let kfunc = self.env.kfuncs.at(index as usize)?;
-                    kfunc.offset == 0 && is_allowed_under_lock(kfunc.name)
+                    let iterators = self.env.has(Behaviour::IteratorsUnderLock);
+                    kfunc.offset == 0
+                        && is_allowed_under_lock(kfunc.name)
+                        && (iterators || !kfunc.name.starts_with("bpf_iter_num_"))
                 }
                 _ => false,
             },

@@ -18,4 +18,5 @@ pub(crate) use dynptr::{DynptrAt, DynptrUse};
 pub(crate) use graph::GraphKind;
 pub(crate) use iter::{IterPlace, IterType, IterUse};
 pub(crate) use locks::LockKind;
+pub(crate) use refs::Leaving;
 pub(crate) use regions::{IrqUse, Region};

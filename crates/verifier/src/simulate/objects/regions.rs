@@ -13,7 +13,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{Callsite, FrameFlags, Kind, RefKind, Reference, RegState, SlotType};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 const OBJECT: &str = "irq_flag";
 
@@ -44,21 +44,37 @@ pub(crate) struct IrqUse {
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// May sleep here (`in_sleepable`).
     pub(crate) fn in_sleepable(&self) -> bool {
-        self.cur.in_sleepable
+        let whole_program = !self.env.has(Behaviour::StateSleeps);
+        self.cur.in_sleepable || (whole_program && self.env.prog.sleepable)
     }
 
     /// Objects under RCU stay alive here (`in_rcu_cs`).
     pub(crate) fn in_rcu(&self) -> bool {
         let resources = &self.cur.resources;
-        resources.rcu || resources.locks > 0 || !self.cur.in_sleepable
+        resources.rcu || resources.locks > 0 || !self.in_sleepable()
     }
 
     /// In the callback of a kfunc of trees, which runs under a lock
     /// (`in_rbtree_lock_required_cb`).
     pub(crate) fn in_tree_callback(&self) -> Step<bool> {
-        let frame = self.store.frame(self.cur.current()?)?;
+        let current = self.cur.depth;
+        let outermost = match self.env.has(Behaviour::RbtreeCallbackAtDepth) {
+            true => 1,
+            false => current.max(1),
+        };
+        for number in (outermost..=current).rev() {
+            if self.is_tree_callback(number)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a frame is that of such a callback.
+    fn is_tree_callback(&self, number: u8) -> Step<bool> {
+        let frame = self.store.frame(self.cur.frame(number)?)?;
         let Callsite::Insn(call) = frame.callsite else { return Ok(false) };
-        if self.cur.depth == 0 || !frame.flags.contains(FrameFlags::IN_CALLBACK) {
+        if !frame.flags.contains(FrameFlags::IN_CALLBACK) {
             return Ok(false);
         }
         let Target::Kfunc(index) = self.env.code.aux(call)?.target else { return Ok(false) };
@@ -209,7 +225,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     fn save_irq(&mut self, reg: &RegState, by_lock: bool) -> Step {
         let (frame, number) = (reg.frame, self.present_slots(reg, OBJECT, 1)?);
         let id = self.new_id();
-        let reference = Reference { kind: RefKind::Irq, id, insn: self.insn, object: 0 };
+        let reference =
+            Reference { kind: RefKind::Irq, id, insn: self.insn, object: 0, callback: 0 };
         self.hold(reference)?;
         self.cur.resources.irq_id = id;
         D::Liveness::write_slots(self, frame, 1 << (number & 63));
@@ -248,7 +265,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         let is = |held: &Reference| held.kind == RefKind::Irq && held.id == id;
         let Self { env, store, cur, .. } = self;
-        if store.refs.remove(&env.budget, &mut cur.resources.refs, is)? {
+        if store.refs.remove(&env.budget, &mut cur.resources.refs, true, is)? {
             let outer = self.held().find(|held| held.kind == RefKind::Irq);
             self.cur.resources.irq_id = outer.map_or(0, |held| held.id);
         }

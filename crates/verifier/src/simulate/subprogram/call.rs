@@ -13,7 +13,7 @@ use crate::simulate::step::Next;
 use crate::state::{Callsite, Frame, Kind, MAX_FRAMES, RegState};
 use crate::trace::{Level, Observer};
 use veristable_isa::Reg;
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 /// Registers that a call destroys: R0 to R5.
 pub(crate) const CALLER_SAVED: u8 = 6;
@@ -44,6 +44,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         self.touched = Touched::ALL;
         let id = self.store.add(&self.env.budget, callee)?;
+        self.cur.lend_refs(&self.env.budget, &mut self.store)?;
         if !self.cur.push_frame(id) {
             return self.bug(format_args!("Frame {} already allocated", caller_depth + 1));
         }
@@ -91,8 +92,13 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if held.locks > 0 {
             return self.env.reject(Functions::GlobalWithLock);
         }
-        let asleep = !held.rcu && held.preempt == 0 && held.irq_id == 0 && self.cur.in_sleepable;
-        if flags.contains(SubprogFlags::MIGHT_SLEEP) && !asleep {
+        if held.preempt != 0 && !self.env.has(Behaviour::GlobalCallsBySleep) {
+            return self.env.reject(Functions::GlobalWithoutPreemption);
+        }
+        let may_sleep = flags.contains(SubprogFlags::MIGHT_SLEEP)
+            && self.env.has(Behaviour::GlobalCallsBySleep);
+        let asleep = !held.rcu && held.preempt == 0 && held.irq_id == 0 && self.in_sleepable();
+        if may_sleep && !asleep {
             return self.env.reject(Functions::GlobalMaySleep);
         }
         let name = Text::new(self.function_name(subprog));

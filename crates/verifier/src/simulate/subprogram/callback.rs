@@ -10,12 +10,11 @@ use crate::messages::{Functions, Path};
 use crate::outcome::{Abort, Step};
 use crate::simulate::path::MAX_PENDING;
 use crate::simulate::sim::{Pending, Sim, last_branch};
-use crate::state::{
-    BtfRef, Callsite, DynptrKind, Frame, FrameFlags, Kind, MapRef, REGS, RegState, State,
-};
+use crate::state::{BtfRef, Callsite, DynptrKind, Frame, FrameFlags, Kind, MapRef, REGS, RegState};
 use crate::trace::{Event, Level, Observer};
 use veristable_btf::Kind as BtfKind;
 use veristable_isa::Reg;
+use veristable_kernel::Behaviour;
 
 /// Who calls back, and with which arguments. The arguments are made from the caller's R1 to R5 as
 /// they are when [`Sim::push_callback`] is called: before the call destroys them.
@@ -143,6 +142,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let Self { env, store, pending, cur, .. } = self;
         let branch = last_branch(pending)?;
         let callee = store.add(&env.budget, callee)?;
+        branch.lend_refs(&env.budget, store)?;
         if !branch.push_frame(callee) {
             return Err(Abort::Internal("too many frames").into());
         }
@@ -169,7 +169,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         frame.callback_range = callback.range();
         let frame = self.store.add(&self.env.budget, frame)?;
         // The kernel leaves it at 0 that the state begins elsewhere.
-        let mut state = State::new(frame, 0, sleepable);
+        let mut state = self.new_state(frame, 0, sleepable);
         state.last_insn = 0;
         let previous = self.insn;
         let mark = self.env.observer.mark();
@@ -189,7 +189,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         match callback {
             Callback::MapElement { map } => {
                 self.check_map_callback(map)?;
-                let [key, value] = element_of(from1);
+                let [key, value] = element_of(from1, self.env.has(Behaviour::CallbacksKnowMap));
                 (*r1, *r2, *r3, *r4) = (*from1, key, value, *from3);
             }
             Callback::Loop => (*r1, *r2) = (RegState::UNKNOWN, *from3),
@@ -202,8 +202,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
             Callback::Timer | Callback::Workqueue | Callback::TaskWork => {
                 let from = if callback == Callback::TaskWork { from3 } else { from1 };
-                let [key, value] = element_of(from);
-                (*r1, *r2, *r3) = (map_of(from), key, value);
+                let knows_map = self.env.has(Behaviour::CallbacksKnowMap);
+                let [key, value] = element_of(from, knows_map);
+                (*r1, *r2, *r3) = (map_of(from, knows_map), key, value);
             }
             Callback::RbtreeLess { root } => {
                 let mut node = Self::graph_node(&root);
@@ -241,24 +242,25 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     }
 }
 
-/// The map that a register points to or into.
-const fn map_in(reg: &RegState) -> Option<MapRef> {
+/// The map that a register points to or into, and which look-up of an outer map that came from;
+/// callbacks may not know the latter.
+const fn map_in(reg: &RegState, knows_map: bool) -> Option<(MapRef, u32)> {
     match reg.kind {
-        Kind::ConstMapPtr { map, .. } | Kind::MapValue { map, .. } | Kind::MapKey { map, .. } => {
-            Some(map)
-        }
+        Kind::ConstMapPtr { map, uid }
+        | Kind::MapValue { map, uid }
+        | Kind::MapKey { map, uid } => Some((map, if knows_map { uid } else { 0 })),
         _ => None,
     }
 }
 
 /// Any key and value of the map that a register points to or into.
-fn element_of(reg: &RegState) -> [RegState; 2] {
-    let Some(map) = map_in(reg) else { return [RegState::NOT_INIT; 2] };
-    [Kind::MapKey { map, uid: 0 }, Kind::MapValue { map, uid: 0 }].map(RegState::pointer)
+fn element_of(reg: &RegState, knows_map: bool) -> [RegState; 2] {
+    let Some((map, uid)) = map_in(reg, knows_map) else { return [RegState::NOT_INIT; 2] };
+    [Kind::MapKey { map, uid }, Kind::MapValue { map, uid }].map(RegState::pointer)
 }
 
 /// The map itself.
-fn map_of(reg: &RegState) -> RegState {
-    let Some(map) = map_in(reg) else { return RegState::NOT_INIT };
-    RegState::pointer(Kind::ConstMapPtr { map, uid: 0 })
+fn map_of(reg: &RegState, knows_map: bool) -> RegState {
+    let Some((map, uid)) = map_in(reg, knows_map) else { return RegState::NOT_INIT };
+    RegState::pointer(Kind::ConstMapPtr { map, uid })
 }

@@ -6,20 +6,19 @@ use crate::env::InsnFlags;
 use crate::mem::Text;
 use crate::messages::{Functions, Path};
 use crate::outcome::{Abort, Step};
+use crate::simulate::objects::Leaving;
 use crate::simulate::sim::Sim;
 use crate::simulate::step::Next;
 use crate::state::{Callsite, FrameFlags, Kind, RegState};
 use crate::trace::{Level, Observer};
 use core::fmt::Write;
 use veristable_isa::Reg;
-
-/// What the log says of something held where the program ends.
-const MAIN_EXIT: &str = "BPF_EXIT instruction in main prog";
+use veristable_kernel::Behaviour;
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The exit instruction (`process_bpf_exit_full`).
     pub(crate) fn exit(&mut self) -> Step<Next> {
-        self.check_resource_leak(MAIN_EXIT, false, self.cur.depth == 0)?;
+        self.check_resource_leak(Leaving::Exit, self.cur.depth == 0)?;
         if self.cur.depth > 0 {
             return self.return_to_caller();
         }
@@ -29,7 +28,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// An exception was thrown: the whole program ends, whatever frame this is.
     pub(crate) fn throw(&mut self) -> Step<Next> {
-        self.check_resource_leak(MAIN_EXIT, true, self.cur.depth == 0)?;
+        let everywhere = !self.env.has(Behaviour::UnifiedRegionChecks);
+        self.check_resource_leak(Leaving::Throw, everywhere || self.cur.depth == 0)?;
         Ok(Next::EndOfPath)
     }
 
@@ -69,6 +69,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         if let Some(frame) = self.cur.pop_frame() {
             self.store.release(&self.env.budget, frame)?;
+            self.cur.take_refs_back(&mut self.store, !calls_back)?;
             D::Liveness::returned(self);
         }
         if calls_back {

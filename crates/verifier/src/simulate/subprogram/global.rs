@@ -11,7 +11,7 @@ use crate::outcome::{Step, Stop};
 use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, DynptrKind, Frame, FrameFlags, Kind, RegId, RegState};
 use crate::trace::{Level, Observer};
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Checks all global functions that are called, until no new ones are found.
@@ -102,6 +102,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 let mut reg = RegState::pointer(Kind::Mem { size, dynptr_id: 0 });
                 if nullable {
                     reg.flags = TypeFlags::PTR_MAYBE_NULL;
+                }
+                if nullable || !self.env.has(Behaviour::OnlyNullableArgumentsHaveIds) {
                     reg.id = RegId(self.new_id());
                 }
                 reg

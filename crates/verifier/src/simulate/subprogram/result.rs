@@ -12,7 +12,7 @@ use crate::state::{BtfRef, FrameFlags, Kind as Holds};
 use crate::trace::Observer;
 use veristable_btf::{Kind, TypeId};
 use veristable_isa::Reg;
-use veristable_kernel::{AttachType, ProgContext, ProgType, ReturnRange};
+use veristable_kernel::{AttachType, Behaviour, ProgContext, ProgType, ReturnRange};
 
 /// Which values may be returned.
 #[derive(Clone, Copy)]
@@ -125,7 +125,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// What the pointer that a struct_ops member returns points to.
     fn returned_pointee(&self) -> Option<TypeId> {
         let prog = &self.env.prog;
-        if prog.rules != ProgType::STRUCT_OPS {
+        if prog.rules != ProgType::STRUCT_OPS || !self.env.has(Behaviour::StructOpsReturns) {
             return None;
         }
         let btf = prog.attach_btf?;
@@ -161,10 +161,13 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
             (ProgType::STRUCT_OPS, _) => Ok(self.returned_pointee().and_then(|_| within(0, 0))),
             (ProgType::KPROBE, attach) => {
-                let is_session = matches!(
-                    attach,
-                    AttachType::TRACE_KPROBE_SESSION | AttachType::TRACE_UPROBE_SESSION
-                );
+                let is_session = match attach {
+                    AttachType::TRACE_KPROBE_SESSION => true,
+                    AttachType::TRACE_UPROBE_SESSION => {
+                        self.env.has(Behaviour::UprobeSessionReturns)
+                    }
+                    _ => false,
+                };
                 Ok(if is_session { within(0, 1) } else { None })
             }
             _ => {
