@@ -157,6 +157,8 @@ behaviours! {
     /// Arithmetic with an arena pointer as the second operand is allowed and gives an arena pointer
     /// (`adjust_reg_min_max_vals`).
     ArenaEitherOperand "arena-either-operand" since "7.0",
+    /// Loads from arenas may extend the sign (`convert_ctx_accesses`).
+    ArenaSignExtension "arena-sign-extension" since "6.18",
     /// An error on a speculative path ends the path with a barrier instead of refusing the program
     /// (`do_check`). With it goes ENOMEM for a path that cannot be pushed.
     SpeculationBarriers "speculation-barriers" since "6.17",
@@ -254,9 +256,6 @@ behaviours! {
     /// Programs that use the return value cannot attach to functions that return more than eight
     /// bytes (`bpf_check_attach_target`).
     WideResultsRefused "wide-results-refused" since "7.0",
-    /// A program that may sleep cannot replace a function that does not
-    /// (`bpf_check_attach_target`).
-    ExtensionMaySleep "extension-may-sleep" since "6.15",
     /// Cgroup storage and arenas are assigned when a map is met first, before offsets into it are
     /// tested (`check_map_prog_compatibility`).
     MapRulesFirst "map-rules-first" since "6.14",
@@ -265,11 +264,6 @@ behaviours! {
     /// A lock, timer, work queue or refcount may be there once in all nested structures; otherwise
     /// once in each, and any number of refcounts (`btf_find_struct_field`).
     FieldsOnceInAll "fields-once-in-all" since "7.0",
-    /// Lists and trees may own each other eight deep; otherwise an object of one may own nothing
-    /// (`btf_check_ownership_depth`).
-    OwnershipDepth "ownership-depth" since "7.0",
-    /// Type and declaration tags may have the kind flag (`btf_ref_type_check_meta`).
-    KindFlagOfTags "kind-flag-of-tags" since "6.15",
     /// A number without a link covers one that is linked, and a link at a distance counts only if
     /// what it is a distance to corresponds, too (`regsafe`, `check_scalar_ids`).
     UnlinkedCoversLinked "unlinked-covers-linked" since "7.0",

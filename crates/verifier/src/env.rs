@@ -241,8 +241,10 @@ bitflags::bitflags! {
         /// Set by the simulation: the call of `bpf_loop` is replaced by instructions
         /// (`fit_for_inline`).
         const INLINE_LOOP = 1 << 11;
-        /// A jump leads there, or a call.
+        /// A jump or call leads here (`jump_target`).
         const JUMP_TARGET = 1 << 12;
+        /// Set by the simulation: a load from an arena that extends the sign.
+        const ARENA_SIGN_LOAD = 1 << 13;
     }
 }
 

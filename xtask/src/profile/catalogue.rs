@@ -64,7 +64,7 @@ const V6_12_117: &[Behaviour] = &{
         UntrustedIsReadOnly, ObjectsLackFlexArrays, PercpuKptrMatches, PreciseNulls,
         ClassicLoadReturns, RbtreeCallbackAtDepth, RefcountNeedsReference,
         BufferSizeFits, FastcallAvoidsTargets, MainIsNoCallback, CallbacksKnowMap,
-        LsmCgroupNeverSleeps, WideResultsRefused, FieldsOnceInAll, OwnershipDepth,
+        LsmCgroupNeverSleeps, WideResultsRefused, FieldsOnceInAll,
         UnlinkedCoversLinked, PacketEndsMatch, IteratorTrustMatches, FetchedFromStack,
     ]
 };
@@ -82,8 +82,8 @@ const V6_18_15: &[Behaviour] = &{
         IteratorsUnderLock, ConstantFieldPointers, FastcallFlag, GlobalCallsBySleep,
         UntrustedArguments, OnlyNullableArgumentsHaveIds, StateSleeps,
         ReferencesOfState, StructOpsReturns, UprobeSessionReturns,
-        DenialsNameFunctions, ExtensionMaySleep, MapRulesFirst, CountedFdArray,
-        KindFlagOfTags, CallbackDropsArguments,
+        DenialsNameFunctions, MapRulesFirst, CountedFdArray,
+        ArenaSignExtension, CallbackDropsArguments,
     ]
 };
 

@@ -11,7 +11,7 @@ use crate::messages::Attach;
 use crate::outcome::{Step, Stop};
 use crate::trace::Observer;
 use veristable_btf::{Btf, Kind, Type, TypeId};
-use veristable_kernel::{AttachType, NameList, ProgType, Sleepable};
+use veristable_kernel::{AttachType, Behaviour, NameList, ProgType, Sleepable};
 use veristable_program::Attach as Target;
 
 /// The kernel's own BTF must be readable ("in-kernel BTF is malformed"). A description of a kernel
@@ -34,7 +34,10 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     if prog.prog_type == ProgType::SYSCALL {
         return if prog.sleepable { Ok(()) } else { env.reject(Attach::SyscallNotSleepable) };
     }
-    if prog.sleepable && !can_sleep(prog.prog_type, prog.attach_type) {
+    let never = prog.prog_type == ProgType::LSM
+        && prog.attach_type == AttachType::LSM_CGROUP
+        && env.has(Behaviour::LsmCgroupNeverSleeps);
+    if prog.sleepable && (never || !can_sleep(prog.prog_type, prog.attach_type)) {
         return env.reject(Attach::CannotSleep);
     }
     match prog.prog_type {
@@ -262,6 +265,7 @@ fn resolve_function<'a, O: Observer>(
 fn check_function<'a, O: Observer>(env: &mut Env<'a, O>, btf: &'a Btf<'a>, ty: &Type<'a>) -> Step {
     resolve_function(env, btf, ty)?;
     let (name, btf_id) = (ty.name(), ty.id().0);
+    refuse_wide_result(env, btf, name)?;
     if env.kernel.symbol(name)?.is_none() {
         return env.reject(Attach::NoAddress { name: Text::new(name) });
     }
@@ -276,11 +280,29 @@ fn check_function<'a, O: Observer>(env: &mut Env<'a, O>, btf: &'a Btf<'a>, ty: &
         return check_lsm_hook(env, name, btf_id);
     }
     if is_listed(env, NameList::DeniedTargets, name)? {
+        if !env.has(Behaviour::DenialsNameFunctions) {
+            return Err(Stop::Rejected(Errno::EINVAL));
+        }
         return env.reject(Attach::DeniedTarget { name: Text::new(name) });
     }
     let after = matches!(env.prog.attach_type, AttachType::TRACE_FEXIT | AttachType::MODIFY_RETURN);
     if after && is_listed(env, NameList::NoReturnTargets, name)? {
         return env.reject(Attach::NoReturnTarget { name: Text::new(name) });
+    }
+    Ok(())
+}
+
+/// The trampoline has room for eight bytes of a result (`attach_uses_trampoline_retval`).
+fn refuse_wide_result<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>, name: &str) -> Step {
+    let uses = matches!(env.prog.attach_type, AttachType::TRACE_FEXIT | AttachType::MODIFY_RETURN);
+    if !uses || !env.has(Behaviour::WideResultsRefused) {
+        return Ok(());
+    }
+    let proto = env.prog.attach_func_proto.and_then(|id| btf.type_by_id(id).ok());
+    let returns = proto.and_then(|ty| Some(ty.as_func_proto()?.returns));
+    let size = returns.and_then(|id| btf.skip_modifiers(id).ok()?.size());
+    if size.is_some_and(|size| size > 8) {
+        return env.reject(Attach::WideResult { name: Text::new(name) });
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use crate::outcome::Step;
 use crate::trace::Observer;
 use veristable_isa::Insn;
 use veristable_kernel::{
-    ArgBase, Helper, HelperAnswer, HelperId, JitFeature, KfuncFlags, NameList, ProgType, RetBase,
+    ArgBase, Behaviour, Helper, HelperAnswer, HelperId, JitFeature, KfuncFlags, NameList, ProgType,
+    RetBase,
 };
 
 /// Helpers that call back before they return (`is_sync_callback_calling_function`):
@@ -163,7 +164,10 @@ pub fn summary<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Op
     Ok(kfunc.flags.map(|flags| CallSummary {
         params: u8::try_from(kfunc.proto.params.len()).unwrap_or(u8::MAX),
         is_void: kfunc.proto.returns.is_void(),
-        fastcall: flags.contains(KfuncFlags::FASTCALL),
+        fastcall: match env.has(Behaviour::FastcallFlag) {
+            true => flags.contains(KfuncFlags::FASTCALL),
+            false => matches!(kfunc.name, "bpf_cast_to_kern_ctx" | "bpf_rdonly_cast"),
+        },
     }))
 }
 

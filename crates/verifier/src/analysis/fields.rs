@@ -8,11 +8,12 @@
 //! * classic packet loads: after the test of the program type;
 //! * atomics: only the operation is tested here, likewise first.
 
-use crate::env::Env;
+use crate::env::{DecodedOp, Env};
 use crate::messages::Fields;
 use crate::outcome::Step;
 use crate::trace::Observer;
-use veristable_isa::FieldError;
+use veristable_isa::{FieldError, Op};
+use veristable_kernel::Behaviour;
 
 /// Refuses an instruction whose reserved fields are in use, with the kernel's message.
 ///
@@ -22,7 +23,9 @@ use veristable_isa::FieldError;
 pub fn check<O: Observer>(env: &mut Env<'_, O>, index: u32) -> Step {
     let insn = env.code.insn(index)?;
     let next = env.code.insns.get(index as usize + 1).copied();
-    let Err(error) = veristable_isa::check_fields(insn, next) else { return Ok(()) };
+    let Err(error) = veristable_isa::check_fields(insn, next) else {
+        return check_known(env, index);
+    };
     let message = match error {
         FieldError::Ldx => Fields::Ldx,
         FieldError::LdImm64 => Fields::LdImm64,
@@ -37,7 +40,7 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>, index: u32) -> Step {
         FieldError::Call => Fields::Call,
         FieldError::Ja => Fields::Ja,
         FieldError::Exit => Fields::Exit,
-        FieldError::MayGoto => Fields::MayGoto { imm: insn.imm },
+        FieldError::MayGoto => Fields::MayGoto { off: insn.off, imm: insn.imm },
         FieldError::Jmp => Fields::Jmp,
         FieldError::LdAbs => Fields::LdAbs,
         // These are tested for all instructions before the simulation begins.
@@ -48,4 +51,20 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>, index: u32) -> Step {
         | _ => return env.unsupported("instruction form", ""),
     };
     env.reject(message)
+}
+
+/// Forms that not every kernel has.
+fn check_known<O: Observer>(env: &mut Env<'_, O>, index: u32) -> Step {
+    let imm = env.code.insn(index)?.imm;
+    match env.code.aux(index)?.op {
+        DecodedOp::Op(Op::MayGoto { off: 0 }) if !env.has(Behaviour::MayGotoNext) => {
+            env.reject(Fields::MayGoto { off: 0, imm })
+        }
+        DecodedOp::Op(Op::LoadAcquire { .. } | Op::StoreRelease { .. })
+            if !env.has(Behaviour::LoadAcquireStoreRelease) =>
+        {
+            env.reject(Fields::AtomicOp { imm })
+        }
+        _ => Ok(()),
+    }
 }

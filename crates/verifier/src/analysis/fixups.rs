@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::messages::{Finish, Helper};
 use crate::outcome::Step;
 use crate::trace::Observer;
-use veristable_kernel::{MapType, ProgType};
+use veristable_kernel::{Behaviour, MapType, ProgType};
 
 /// The refusals of `fixup_call_args` where there is no JIT, and those calls that the simulation
 /// never reached are not refused by (`bpf_fixup_kfunc_call` sees only live code).
@@ -17,6 +17,7 @@ use veristable_kernel::{MapType, ProgType};
 /// The rejection.
 pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     inline_loops(env)?;
+    check_arena_loads(env)?;
     save_context(env);
     check_kfunc_ids(env)?;
     check_tail_calls(env)?;
@@ -38,6 +39,18 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
         return env.reject(Finish::CallbacksWithoutJit);
     }
     Ok(())
+}
+
+/// Loads from arenas that extend the sign (`convert_ctx_accesses`).
+fn check_arena_loads<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    if env.has(Behaviour::ArenaSignExtension) {
+        return Ok(());
+    }
+    let mut aux = env.code.aux.iter();
+    match aux.any(|aux| aux.flags.contains(InsnFlags::ARENA_SIGN_LOAD)) {
+        true => env.reject(Finish::ArenaSignExtension),
+        false => Ok(()),
+    }
 }
 
 /// Calls of `bpf_loop` that become instructions need three slots of the stack of their subprogram

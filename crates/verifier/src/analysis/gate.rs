@@ -6,7 +6,7 @@ use crate::env::Env;
 use crate::errno::Errno;
 use crate::outcome::{Step, Stop};
 use crate::trace::Observer;
-use veristable_kernel::{AttachType, JitFeature, ProgType};
+use veristable_kernel::{AttachType, Behaviour, JitFeature, ProgType};
 use veristable_program::{Attach, Capabilities, LoadRequest, LogRequest, ProgFlags};
 
 /// The load flags that 6.18 knows; all others are refused. `BPF_F_TOKEN_FD` (1 << 16) is known,
@@ -43,6 +43,13 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     }
     if !KNOWN_FLAGS.contains(flags) {
         return refuse(Errno::EINVAL);
+    }
+    if request.fd_array_counted
+        && !request.fd_array.is_empty()
+        && !env.has(Behaviour::CountedFdArray)
+    {
+        // The attribute is longer than the kernel knows it.
+        return refuse(Errno::E2BIG);
     }
     env.prog.attach_type = fixed_attach_type(request);
     check_capabilities(env)?;

@@ -10,7 +10,7 @@ use crate::outcome::{Step, Stop};
 use crate::trace::Observer;
 use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
 use veristable_isa::Insn;
-use veristable_kernel::{JitFeature, KfuncFlags, KfuncRef};
+use veristable_kernel::{Behaviour, JitFeature, KfuncFlags, KfuncRef};
 use veristable_program::FdEntry;
 
 /// A kfunc that the program calls.
@@ -169,21 +169,26 @@ pub(crate) fn check_model<O: Observer>(
     name: &str,
     proto: FuncProto<'_>,
 ) -> Step {
-    match model_problem(btf, name, proto) {
+    match model_problem(btf, name, proto, env.has(Behaviour::UnionsByValue)) {
         None => Ok(()),
         Some(message) => env.reject(message),
     }
 }
 
-/// What does not fit, if anything.
-pub(crate) fn model_problem(btf: &Btf<'_>, name: &str, proto: FuncProto<'_>) -> Option<Structure> {
+/// What does not fit, if anything. `unions`: they may be passed by value.
+pub(crate) fn model_problem(
+    btf: &Btf<'_>,
+    name: &str,
+    proto: FuncProto<'_>,
+    unions: bool,
+) -> Option<Structure> {
     let name = || Text::new(name);
     let count = proto.params.len();
     if count > MAX_FUNC_ARGS {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         return Some(Structure::TooManyArguments { name: name(), count });
     }
-    let (size, kind) = sized(btf, proto.returns);
+    let (size, kind) = sized(btf, proto.returns, unions);
     if size.is_none() || matches!(kind, Kind::Struct | Kind::Union) {
         let kind = kind_text(kind);
         return Some(Structure::ReturnTypeUnsupported { name: name(), kind });
@@ -192,7 +197,7 @@ pub(crate) fn model_problem(btf: &Btf<'_>, name: &str, proto: FuncProto<'_>) -> 
         if arg as usize + 1 == count && param.type_id.is_void() {
             return Some(Structure::VariableArguments { name: name() });
         }
-        let (size, kind) = sized(btf, param.type_id);
+        let (size, kind) = sized(btf, param.type_id, unions);
         match size {
             Some(0) => return Some(Structure::VoidArgument { name: name() }),
             Some(1..=16) => {}
@@ -207,13 +212,14 @@ pub(crate) fn model_problem(btf: &Btf<'_>, name: &str, proto: FuncProto<'_>) -> 
 
 /// The size of a value of the type as an argument, and the kind it comes to (`__get_type_size`);
 /// no size for what cannot be one.
-fn sized(btf: &Btf<'_>, id: TypeId) -> (Option<u32>, Kind) {
+fn sized(btf: &Btf<'_>, id: TypeId, unions: bool) -> (Option<u32>, Kind) {
     if id.is_void() {
         return (Some(0), Kind::Void);
     }
     let Ok(ty) = btf.skip_modifiers(id) else { return (None, Kind::Void) };
     let size = match ty.kind() {
         Kind::Ptr => Some(8),
+        Kind::Union if !unions => None,
         Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union => ty.size(),
         _ => None,
     };

@@ -10,7 +10,7 @@ use crate::outcome::Step;
 use crate::state::BtfRef;
 use crate::trace::Observer;
 use veristable_btf::Btf;
-use veristable_kernel::{Answer, JitFeature, Kernel, MapType, ProgType};
+use veristable_kernel::{Answer, Behaviour, JitFeature, Kernel, MapType, ProgType};
 use veristable_program::{FdEntry, FixupKind, MapDesc};
 
 /// A map in use; [`Env::map`] gives its description.
@@ -146,7 +146,11 @@ fn add<O: Observer>(env: &mut Env<'_, O>, map: u32) -> Step<MapIndex> {
     };
     check_compatibility(env, map, desc)?;
     env.used_maps.push(&env.budget, UsedMap { request: map })?;
-    Ok(used(env.used_maps.len() - 1))
+    let index = env.used_maps.len() - 1;
+    if env.has(Behaviour::MapRulesFirst) {
+        assign(env, index)?;
+    }
+    Ok(used(index))
 }
 
 /// `is_tracing_prog_type`
@@ -194,23 +198,28 @@ fn check_compatibility<O: Observer>(env: &mut Env<'_, O>, number: u32, map: &Map
     if env.prog.sleepable && !is_for_sleepable(map_type) {
         return env.reject(Structure::SleepableMap);
     }
-    let is_second = |env: &Env<'_, O>| {
-        let used =
-            env.used_maps.iter().filter_map(|map| env.request.maps.get(map.request as usize));
-        used.into_iter().any(|map| map.spec.map_type == map_type)
-    };
-    if matches!(map_type, MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE)
-        && is_second(env)
-    {
-        return env.reject(Structure::SecondCgroupStorage);
-    }
-    if map_type == MapType::ARENA {
-        if is_second(env) {
-            return env.reject(Structure::SecondArena);
-        }
-        return check_arena(env);
-    }
     Ok(())
+}
+
+/// What a program can have only one of becomes the map at `index` of those in use
+/// (`bpf_cgroup_storage_assign` and the rules of arenas).
+///
+/// # Errors
+///
+/// The rejection.
+pub fn assign<O: Observer>(env: &mut Env<'_, O>, index: usize) -> Step {
+    let type_of =
+        |used: &UsedMap| env.request.maps.get(used.request as usize).map(|map| map.spec.map_type);
+    let Some(map_type) = env.used_maps.get(index).and_then(type_of) else { return Ok(()) };
+    let is_second = env.used_maps.iter().take(index).any(|used| type_of(used) == Some(map_type));
+    match map_type {
+        MapType::CGROUP_STORAGE | MapType::PERCPU_CGROUP_STORAGE if is_second => {
+            env.reject(Structure::SecondCgroupStorage)
+        }
+        MapType::ARENA if is_second => env.reject(Structure::SecondArena),
+        MapType::ARENA => check_arena(env),
+        _ => Ok(()),
+    }
 }
 
 /// Loaders map an arena before they load the program, so its address is set.

@@ -7,7 +7,7 @@ use crate::mem::{Budget, List};
 use crate::outcome::{Abort, Feature, Step, Stop};
 use crate::state::BtfRef;
 use veristable_btf::{Btf, Kind, Type, TypeData, TypeId};
-use veristable_kernel::{Fact, Kernel, NameList};
+use veristable_kernel::{Behaviour, Fact, Kernel, NameList};
 
 /// Fields of a type at most (`BTF_FIELDS_MAX`, `include/linux/bpf.h`).
 const MAX_FIELDS: usize = 11;
@@ -181,6 +181,8 @@ impl<'b> Search<'_, 'b, '_> {
         if !matches!(ty.kind(), Kind::Struct | Kind::Datasec) {
             return Err(Refusal::Kernel);
         }
+        let in_all = self.once_in_all();
+        let mut seen_in_all = FieldKinds::empty();
         let (budget, mut levels) = (self.source.budget, List::new());
         let level = |ty, first, off, elements, room| {
             let seen = FieldKinds::empty();
@@ -196,7 +198,8 @@ impl<'b> Search<'_, 'b, '_> {
             };
             top.next += 1;
             let room = MAX_FIELDS.saturating_sub(self.found.len());
-            if let Some((ty, elements)) = self.one(&place, &mut top.seen, room)? {
+            let seen = if in_all { &mut seen_in_all } else { &mut top.seen };
+            if let Some((ty, elements)) = self.one(&place, seen, room)? {
                 if levels.len() >= MAX_DEPTH {
                     return Err(Refusal::Kernel);
                 }
@@ -205,6 +208,10 @@ impl<'b> Search<'_, 'b, '_> {
         }
         levels.release(budget);
         Ok(())
+    }
+
+    fn once_in_all(&self) -> bool {
+        self.source.kernel.behaviours().has(Behaviour::FieldsOnceInAll)
     }
 
     /// A nested structure is done: its fields move to where it is, once for each element.
@@ -260,7 +267,9 @@ impl<'b> Search<'_, 'b, '_> {
         let is_struct = ty.kind() == Kind::Struct;
         let mut rows = NAMED.iter().filter(|row| self.wanted.contains(row.kinds));
         let named = rows.find(|row| row.name == ty.name());
-        if let Some(row) = named.filter(|row| row.unique) {
+        let once =
+            |row: &&Named| row.unique || (row.kinds == FieldKinds::REFCOUNT && self.once_in_all());
+        if let Some(row) = named.filter(once) {
             if seen.contains(row.kinds) {
                 return Err(Refusal::Kernel);
             }

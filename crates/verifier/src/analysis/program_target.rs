@@ -10,7 +10,7 @@ use crate::messages::Attach;
 use crate::outcome::{Step, Stop};
 use crate::trace::Observer;
 use veristable_btf::{Btf, Kind, Type, TypeId};
-use veristable_kernel::{AttachType, ProgType};
+use veristable_kernel::{AttachType, Behaviour, ProgType};
 use veristable_program::{Attach as Target, Blob, LoadRequest};
 
 /// Tests a function of another program as a target.
@@ -75,7 +75,7 @@ fn check_attach_type<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>, ty: &Type
         | AttachType::TRACE_FENTRY
         | AttachType::TRACE_FEXIT => {
             let Some(proto) = proto else { return bare };
-            if model_problem(btf, ty.name(), proto).is_some() {
+            if model_problem(btf, ty.name(), proto, env.has(Behaviour::UnionsByValue)).is_some() {
                 // Tested unless the verification of the target found its types unreliable.
                 return env.unsupported("function of a BPF program as a target", ty.name());
             }

@@ -8,7 +8,7 @@ use crate::messages::Finish;
 use crate::outcome::{Abort, Step};
 use crate::trace::Observer;
 use veristable_isa::Op;
-use veristable_kernel::JitFeature;
+use veristable_kernel::{Behaviour, JitFeature};
 
 /// Removes dead functions, adds epilogues, counts `may_goto`, adds the handler of exceptions
 /// (`opt_remove_dead_code`, `convert_ctx_accesses`, `do_misc_fixups`).
@@ -73,6 +73,9 @@ fn is_kept_may_goto<O: Observer>(env: &Env<'_, O>, index: u32) -> Result<bool, A
     let DecodedOp::Op(Op::MayGoto { off }) = aux.op else { return Ok(false) };
     if !env.privileges.bpf_capable || !aux.flags.contains(InsnFlags::SEEN) {
         return Ok(!env.privileges.bpf_capable);
+    }
+    if !env.has(Behaviour::MayGotoNext) {
+        return Ok(true);
     }
     let Ok(off) = u32::try_from(off) else { return Ok(true) };
     for skipped in index.saturating_add(1)..=index.saturating_add(off) {

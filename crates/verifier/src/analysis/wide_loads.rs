@@ -14,6 +14,7 @@ use veristable_isa::consts::{
     BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE, bpf_mode,
 };
 use veristable_isa::{Insn, OpcodeSet, opcode_in_insntable};
+use veristable_kernel::Behaviour;
 
 /// Resolves every 64-bit immediate load, in the order of the instructions.
 ///
@@ -21,6 +22,11 @@ use veristable_isa::{Insn, OpcodeSet, opcode_in_insntable};
 ///
 /// The rejection.
 pub fn resolve<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    // Only what 6.18 brought is asked for: newer kernels have designs that are not built.
+    let opcodes = match env.has(Behaviour::LoadAcquireStoreRelease) {
+        true => OpcodeSet::LINUX_6_18,
+        false => OpcodeSet::LINUX_6_12,
+    };
     let mut index = 0;
     while index < env.code.len() {
         env.tick()?;
@@ -36,7 +42,7 @@ pub fn resolve<O: Observer>(env: &mut Env<'_, O>) -> Step {
             index += 2;
             continue;
         }
-        if !opcode_in_insntable(insn.code, OpcodeSet::LINUX_6_18) {
+        if !opcode_in_insntable(insn.code, opcodes) {
             return env.reject(Structure::UnknownOpcode { code: insn.code });
         }
         index += 1;
@@ -63,6 +69,7 @@ fn resolve_one<O: Observer>(env: &mut Env<'_, O>, index: u32, insn: Insn) -> Ste
         BPF_PSEUDO_MAP_FD | BPF_PSEUDO_MAP_IDX if second.imm == 0 => {}
         _ => return env.reject(Structure::UnrecognizedWideLoad),
     }
+    let known = env.used_maps.len();
     let map =
         if by_index { maps::add_by_index(env, insn.imm)? } else { maps::add_by_fd(env, insn.imm)? };
     let target = if value {
@@ -72,6 +79,9 @@ fn resolve_one<O: Observer>(env: &mut Env<'_, O>, index: u32, insn: Insn) -> Ste
     } else {
         Target::Map(map)
     };
+    if env.used_maps.len() > known && !env.has(Behaviour::MapRulesFirst) {
+        maps::assign(env, known)?;
+    }
     env.code.aux_mut(index)?.target = target;
     Ok(())
 }

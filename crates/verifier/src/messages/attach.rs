@@ -56,7 +56,10 @@ messages! {
         DisabledHook { btf_id: u32, name: Text } EINVAL => "attach_btf_id {btf_id} points to disabled hook {name}";
         /// `check_attach_btf_id`
         DeniedTarget { name: Text } EINVAL => "Attaching tracing programs to function '{name}' is rejected.";
+        /// `bpf_check_attach_target`
+        WideResult { name: Text } EOPNOTSUPP => "Attach to function {name} with a >8 byte return value is not supported for this attach type";
         /// `check_attach_btf_id`
-        NoReturnTarget { name: Text } EINVAL => "Attaching fexit/fmod_ret to __noreturn function '{name}' is rejected.";
+        NoReturnTarget { name: Text } EINVAL => "Attaching fexit/fmod_ret to __noreturn function '{name}' is rejected."
+            | V6_12 "Attaching fexit/fmod_ret to __noreturn functions is rejected.";
     }
 }

@@ -33,7 +33,8 @@ messages! {
         /// `do_check_insn`
         Exit EINVAL => "BPF_EXIT uses reserved fields";
         /// `check_cond_jmp_op`
-        MayGoto { imm: i32 } EINVAL => "invalid may_goto imm {imm}";
+        MayGoto { off: i16, imm: i32 } EINVAL => "invalid may_goto imm {imm}"
+            | V6_12 "invalid may_goto off {off} imm {imm}";
         /// `check_cond_jmp_op`
         Jmp EINVAL => "BPF_JMP/JMP32 uses reserved fields";
         /// `check_ld_imm`

@@ -4,6 +4,8 @@
 messages! {
     /// Stack depth and what comes after acceptance.
     Finish {
+        /// `convert_ctx_accesses`
+        ArenaSignExtension EOPNOTSUPP => "sign extending loads from arena are not supported yet";
         /// `check_max_stack_depth_subprog`
         TailCallDepth { depth: u32 } EACCES => "tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large";
         /// `check_max_stack_depth_subprog`

@@ -117,6 +117,9 @@ messages! {
         /// `check_map_field_pointer`
         NotAtField { off: i64, field: &'static str, at: u32 } EINVAL => "off {off} doesn't point to 'struct {field}' that is at {at}";
 
+        /// `process_wq_func`
+        NotAtWorkqueue { off: i64, at: i32 } EINVAL => "off {off} doesn't point to 'struct bpf_wq' that is at {at}";
+
         /// `check_map_access`
         FieldDirect { field: &'static str } EACCES => "{field} cannot be accessed directly by load/store";
         /// `check_map_access`

@@ -14,7 +14,9 @@ use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, Kind as Holds};
 use crate::trace::Observer;
 use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
-use veristable_kernel::{AttachType, CtxAccess, Direction, ProgType, RegBase, TypeFlags, TypedArg};
+use veristable_kernel::{
+    AttachType, Behaviour, CtxAccess, Direction, ProgType, RegBase, TypeFlags, TypedArg,
+};
 
 /// Arguments that a tracing program sees at most (`MAX_BPF_FUNC_ARGS`).
 const MAX_ARGS: i32 = 12;
@@ -172,7 +174,11 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         if let Some(load) = special.filter(|load| load.kind == Holds::Buf) {
             return Ok(Some((load, None)));
         }
-        if pointee.is_none_or(|ty| matches!(ty.kind(), Kind::Void | Kind::Int)) {
+        let is_void = match self.env.has(Behaviour::QualifiedVoidPointers) {
+            true => pointee.is_none_or(|ty| ty.kind() == Kind::Void),
+            false => ty.target().is_none_or(TypeId::is_void),
+        };
+        if is_void || pointee.is_some_and(|ty| ty.kind() == Kind::Int) {
             return Ok(Some((SCALAR, None)));
         }
         if let Some(load) = special {
@@ -246,7 +252,9 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             self.env.say(BtfAccess::ModifiedReturn { kind })?;
             return Ok(Place::Refused);
         }
-        if is_small_int || ty.kind().is_enum() || ty.kind().is_composite() {
+        let unions = self.env.has(Behaviour::UnionsByValue);
+        let by_value = ty.kind() == Kind::Struct || (unions && ty.kind() == Kind::Union);
+        if is_small_int || ty.kind().is_enum() || by_value {
             return Ok(Place::Scalar { is_result });
         }
         if ty.kind() != Kind::Ptr {

@@ -343,7 +343,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return self.env.reject(Kfunc::NotMapValue { arg: at.number });
         }
         let found = self.check_map_field(at.reg, kind)?;
-        if call.map.is_some() {
+        if call.map.is_some() && self.env.has(Behaviour::ConstantFieldPointers) {
             let helper = if kind == FieldKind::Workqueue { "bpf_wq" } else { "bpf_task_work" };
             return self.bug(format_args!("Two map pointers in a {helper} helper"));
         }

@@ -22,6 +22,7 @@ pub(crate) use plain::Part;
 use super::sim::Sim;
 use crate::design::Design;
 use crate::domain::Narrow;
+use crate::env::InsnFlags;
 use crate::log::state::{TnumText, TypeName};
 use crate::messages::Memory;
 use crate::outcome::Step;
@@ -95,6 +96,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let span = Span { base, off: i32::from(off), size: size.bytes() };
         self.access(span, Access::Read(Some(dst)), strict, sign_extend)?;
         self.remember_pointer(&pointer, !strict)?;
+        if sign_extend && pointer.kind == Kind::Arena {
+            self.set_flag(self.insn, InsnFlags::ARENA_SIGN_LOAD)?;
+        }
         self.check_invariants(dst, place)
     }
 

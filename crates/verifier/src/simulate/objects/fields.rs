@@ -6,9 +6,10 @@ use crate::design::Design;
 use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::{Kind, MapRef};
+use crate::state::{Kind, MapRef, RegState};
 use crate::trace::Observer;
 use veristable_isa::Reg;
+use veristable_kernel::Behaviour;
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A timer, work queue or task work (`process_timer_func`, `process_wq_func`,
@@ -19,6 +20,11 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let Kind::MapValue { map, uid } = state.kind else {
             return self.env.unsupported("map field", "not in a map");
         };
+        let constant =
+            kind != FieldKind::Workqueue || self.env.has(Behaviour::ConstantFieldPointers);
+        if !constant {
+            return self.check_workqueue(&state, map, uid);
+        }
         let Some(variable) = state.value.as_const() else {
             return self.env.reject(Objects::FieldVariable { reg: reg.number(), field });
         };
@@ -36,6 +42,22 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let off = variable.cast_signed().wrapping_add(i64::from(state.off));
         if i64::from(at) != off {
             return self.env.reject(Objects::NotAtField { off, field, at });
+        }
+        Ok((map, uid))
+    }
+
+    /// A work queue where the kernel looks only at the known bits of its place.
+    fn check_workqueue(&mut self, state: &RegState, map: MapRef, uid: u32) -> Step<(MapRef, u32)> {
+        let Some(record) = self.map_record(map)? else {
+            // The kernel reads through a null pointer.
+            return self.env.unsupported("work queue", "in a map without special fields");
+        };
+        // `-EINVAL` stands for none.
+        let at = self.record(record)?.offset_of(FieldKind::Workqueue.kinds());
+        let at = at.map_or(Ok(-22), i32::try_from).unwrap_or(i32::MAX);
+        let off = state.value.bits.value.cast_signed().wrapping_add(i64::from(state.off));
+        if i64::from(at) != off {
+            return self.env.reject(Objects::NotAtWorkqueue { off, at });
         }
         Ok((map, uid))
     }

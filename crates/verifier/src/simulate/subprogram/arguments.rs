@@ -15,7 +15,7 @@ use crate::trace::Observer;
 use veristable_btf::relo::essential_name;
 use veristable_btf::{Btf, Kind, Linkage, Type, TypeData, TypeId};
 use veristable_isa::Reg;
-use veristable_kernel::ProgType;
+use veristable_kernel::{Behaviour, ProgType};
 
 /// Arguments at most (`MAX_BPF_FUNC_REG_ARGS`).
 pub(super) const MAX_ARGS: usize = 5;
@@ -246,7 +246,8 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             if !of.is_global {
                 return self.env.reject(Functions::StaticTag { arg });
             }
-            if *tag == Tags::UNKNOWN {
+            let unknown = *tag == Tags::UNTRUSTED && !self.env.has(Behaviour::UntrustedArguments);
+            if *tag == Tags::UNKNOWN || unknown {
                 return self.env.reject(Functions::UnknownTag { arg });
             }
             all |= *tag;
