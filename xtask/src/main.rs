@@ -2,6 +2,7 @@
 //! Maintenance tasks of the repository: `cargo xtask TASK`. Each task lives in a module of its own.
 
 mod agreement;
+mod behaviours;
 mod corpus;
 #[cfg(feature = "libbpf")]
 mod libbpf;
@@ -24,6 +25,8 @@ struct Args {
 enum Task {
     /// Compare what veristable says about a set with what a kernel says
     Agreement(agreement::Args),
+    /// Write docs/behaviours.md from the table
+    Behaviours(behaviours::Args),
     /// Obtain test objects and programs into the cache, outside the repository
     Corpus(corpus::Args),
     /// Make kernel profiles and check them
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     veristable_oracle::guest::agent_if_init();
     let outcome = match Args::parse().task {
         Task::Agreement(args) => agreement::run(&args),
+        Task::Behaviours(args) => behaviours::run(&args),
         Task::Corpus(args) => corpus::run(&args),
         Task::Profile(args) => profile::run(&args),
         #[cfg(feature = "libbpf")]

@@ -44,6 +44,9 @@
 //! | `unsupported: TEXT` | our verifier does not know yet; oracles are not asked |
 //! | `stats: NAME=N …` | figures of the statistics |
 //! | `line: TEXT` | the log has this line (white space at both ends does not count) |
+//!
+//! With the name of a kernel before it (`6.12.117: error: TEXT`) an expectation is that of this
+//! kernel only. A case whose expectations all name other kernels is not about this one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -166,24 +169,20 @@ impl Case {
 ///
 /// The first thing that is wrong, with its line.
 pub fn parse(text: &str, kernel: &dyn Kernel) -> anyhow::Result<Vec<Case>> {
-    let mut common = Settings::default();
     let mut cases = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
     let is_start = |line: &&str| comment(line).is_some_and(|c| c.starts_with("case:"));
     let mut starts: Vec<usize> =
         lines.iter().enumerate().filter(|(_, line)| is_start(line)).map(|(at, _)| at).collect();
-    for (at, line) in lines.iter().enumerate().take(starts.first().copied().unwrap_or(0)) {
-        if let Some(comment) = comment(line) {
-            common.read(comment, kernel).with_context(|| format!("line {}", at + 1))?;
-        }
-    }
+    let header = lines.get(..starts.first().copied().unwrap_or(0)).unwrap_or_default();
     if starts.is_empty() {
         starts.push(0);
     }
     starts.push(lines.len());
     for range in starts.windows(2) {
         let &[from, to] = range else { continue };
-        let case = read_case(&lines[from..to], from, common.clone(), kernel)?;
+        let lines = &lines[from..to];
+        let Some(case) = read_case(header, lines, from, kernel)? else { continue };
         if cases.iter().any(|other: &Case| other.name == case.name) {
             bail!("line {}: a second case {:?}", case.line, case.name);
         }
@@ -198,13 +197,23 @@ fn comment<'t>(line: &&'t str) -> Option<&'t str> {
 }
 
 fn read_case(
+    header: &[&str],
     lines: &[&str],
     first: usize,
-    mut settings: Settings,
     kernel: &dyn Kernel,
-) -> anyhow::Result<Case> {
+) -> anyhow::Result<Option<Case>> {
+    // What other kernels lack cannot be read for them.
+    if !is_about(header, lines, &kernel.id().name) {
+        return Ok(None);
+    }
+    let mut settings = Settings::default();
+    for (at, line) in header.iter().enumerate() {
+        if let Some(comment) = comment(line) {
+            settings.read(comment, kernel).with_context(|| format!("line {}", at + 1))?;
+        }
+    }
     let mut name = String::new();
-    let mut expect = Expect::default();
+    let mut expect = Reader::new(kernel);
     for (at, line) in lines.iter().enumerate() {
         let Some(comment) = comment(line) else { continue };
         let place = || format!("line {}", first + at + 1);
@@ -228,6 +237,7 @@ fn read_case(
             expect.read(comment, Some(u32::try_from(line.slot)?)).with_context(place)?;
         }
     }
+    let expect = expect.expect;
     if expect.verdict == Verdict::Missing {
         bail!("case {name:?}, from line {}: nothing is expected", first + 1);
     }
@@ -237,7 +247,64 @@ fn read_case(
     settings.request.insns = program.insns;
     settings.request.section.clone_from(&name);
     let Settings { kernels, request, .. } = settings;
-    Ok(Case { name, line: first + 1, kernels, request, expect })
+    Ok(Some(Case { name, line: first + 1, kernels, request, expect }))
+}
+
+/// Whether a case is about a kernel: by the setting, and because something is expected of it.
+fn is_about(header: &[&str], lines: &[&str], kernel: &str) -> bool {
+    let setting = |line| comment(line)?.strip_prefix("kernel:");
+    let named = lines.iter().filter_map(setting).next_back();
+    let named = named.or_else(|| header.iter().filter_map(setting).next_back());
+    if named.is_some_and(|names| !names.split_whitespace().any(|name| name == kernel)) {
+        return false;
+    }
+    lines.iter().any(|line| expects(line, kernel))
+        || !lines.iter().any(|line| names_other(line, kernel))
+}
+
+/// The kernel that an expectation is about, if it names one, and the expectation.
+fn for_kernel(comment: &str) -> (Option<&str>, &str) {
+    let is_name = |name: &str| {
+        name.contains('.') && name.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-'))
+    };
+    match comment.split_once(':') {
+        Some((name, rest)) if is_name(name.trim()) => (Some(name.trim()), rest.trim()),
+        _ => (None, comment),
+    }
+}
+
+/// Whether a line of a file expects an answer of a kernel.
+fn expects(line: &str, kernel: &str) -> bool {
+    let Some((_, comment)) = line.split_once(';') else { return false };
+    let (name, rest) = for_kernel(comment.trim());
+    let key = rest.split(':').next().unwrap_or("").trim();
+    name.is_none_or(|name| name == kernel)
+        && matches!(key, "accept" | "reject" | "error" | "unsupported")
+}
+
+/// Whether a line expects something of another kernel.
+fn names_other(line: &str, kernel: &str) -> bool {
+    let comment = line.split_once(';').map_or("", |(_, comment)| comment.trim());
+    for_kernel(comment).0.is_some_and(|name| name != kernel)
+}
+
+/// Collects what is expected of one kernel.
+struct Reader {
+    kernel: String,
+    expect: Expect,
+}
+
+impl Reader {
+    fn new(kernel: &dyn Kernel) -> Self {
+        Self { kernel: kernel.id().name.clone(), expect: Expect::default() }
+    }
+
+    fn read(&mut self, comment: &str, slot: Option<u32>) -> anyhow::Result<()> {
+        match for_kernel(comment) {
+            (Some(name), _) if name != self.kernel => Ok(()),
+            (_, expectation) => self.expect.read(expectation, slot),
+        }
+    }
 }
 
 impl Expect {
@@ -559,6 +626,19 @@ mod tests {
         assert!(case.differs(&Observed { insn: Some(2), ..seen.clone() }).is_some());
         assert!(case.differs(&Observed { messages: Vec::new(), ..seen.clone() }).is_some());
         assert!(case.differs(&Observed { verdict: Verdict::Accept, ..seen }).is_some());
+    }
+
+    #[test]
+    fn kernels_may_have_expectations_of_their_own() {
+        assert_eq!(
+            for_kernel("6.12.117: error: no: never"),
+            (Some("6.12.117"), "error: no: never")
+        );
+        assert_eq!(for_kernel("error: 5: no"), (None, "error: 5: no"));
+        assert!(expects("exit ; 6.18.15: accept", "6.18.15"));
+        assert!(!expects("exit ; 6.18.15: accept", "6.12.117"));
+        assert!(expects("exit ; accept", "6.12.117"));
+        assert!(names_other("exit ; 6.18.15: accept", "6.12.117"));
     }
 
     #[test]
