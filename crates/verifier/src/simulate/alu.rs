@@ -219,7 +219,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     fn compute_in_arena(&mut self, dst: Reg, left: &RegState, right: &RegState) -> Step<bool> {
         let is_arena = |reg: &RegState| reg.kind == Kind::Arena && reg.flags.is_empty();
         let either = self.env.has(Behaviour::ArenaEitherOperand);
-        if !is_arena(left) && !(either && is_arena(right)) {
+        if !(is_arena(left) || (either && is_arena(right))) {
             return Ok(false);
         }
         if either {
