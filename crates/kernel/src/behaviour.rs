@@ -274,6 +274,8 @@ behaviours! {
     /// Precision of what an atomic instruction fetches comes from the stack slot that it was in
     /// (`backtrack_insn`).
     FetchedFromStack "fetched-from-stack" since "7.0",
+    /// The log shows a dynptr again where it is only used (`mark_stack_slot_obj_read`).
+    UsedDynptrsShown "used-dynptrs-shown" since "6.14",
     /// Arguments that are precise where a callback returned are forgotten; before that they stay
     /// sought in the function that calls back (`backtrack_insn`).
     CallbackDropsArguments "callback-drops-arguments" since "6.17",

@@ -83,7 +83,7 @@ const V6_18_15: &[Behaviour] = &{
         UntrustedArguments, OnlyNullableArgumentsHaveIds, StateSleeps,
         ReferencesOfState, StructOpsReturns, UprobeSessionReturns,
         DenialsNameFunctions, MapRulesFirst, CountedFdArray,
-        ArenaSignExtension, CallbackDropsArguments,
+        ArenaSignExtension, CallbackDropsArguments, UsedDynptrsShown,
     ]
 };
 

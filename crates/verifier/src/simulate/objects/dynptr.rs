@@ -10,7 +10,7 @@ use crate::simulate::sim::Sim;
 use crate::state::{DynptrKind, Kind, RegId, RegState, SlotType};
 use crate::trace::Observer;
 use veristable_isa::Reg;
-use veristable_kernel::TypeFlags;
+use veristable_kernel::{Behaviour, TypeFlags};
 
 const OBJECT: &str = "dynptr";
 
@@ -82,7 +82,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                     return Ok(());
                 }
                 let slot = self.present_slots(&state, OBJECT, SLOTS)?;
-                self.mark_object_read(state.frame, slot, 2)
+                let shown = self.env.has(Behaviour::UsedDynptrsShown);
+                self.mark_object_read(state.frame, slot, 2, shown)
             }
         }
     }

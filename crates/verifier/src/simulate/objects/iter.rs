@@ -94,7 +94,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
         };
         let frame = state.frame;
-        self.mark_object_read(frame, number, ty.slots as usize)?;
+        self.mark_object_read(frame, number, ty.slots as usize, true)?;
         let ref_id = self.slot(frame, number)?.reg.ref_id;
         if usage == IterUse::Destroy {
             self.end_iter(frame, number, ty.slots as usize)?;

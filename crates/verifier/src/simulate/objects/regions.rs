@@ -217,7 +217,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let Some((number, saved)) = found else {
             return self.env.reject(Objects::IrqUninitialized { arg });
         };
-        self.mark_object_read(state.frame, number, 1)?;
+        self.mark_object_read(state.frame, number, 1, true)?;
         self.restore_irq(state.frame, number, &saved, usage.by_lock)
     }
 

@@ -72,11 +72,20 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         Ok(())
     }
 
-    /// The call reads `count` slots down from this one (`mark_stack_slot_obj_read`).
-    pub(super) fn mark_object_read(&mut self, frame: u8, slot: usize, count: usize) -> Step {
+    /// The call reads `count` slots down from this one (`mark_stack_slot_obj_read`). `shown`: the
+    /// log shows them.
+    pub(super) fn mark_object_read(
+        &mut self,
+        frame: u8,
+        slot: usize,
+        count: usize,
+        shown: bool,
+    ) -> Step {
         for number in (0..count).map_while(|i| slot.checked_sub(i)) {
             D::Liveness::read_slots(self, frame, 1 << (number & 63))?;
-            self.touch_slot(number);
+            if shown {
+                self.touch_slot(number);
+            }
         }
         Ok(())
     }
