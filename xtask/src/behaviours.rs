@@ -38,7 +38,7 @@ versions, so what a kernel does is what its column says. *probe* is the case of 
 /// The page as it should be.
 fn page() -> Result<String> {
     let mut kernels = Vec::new();
-    for built_in in veristable_profiles::builtin::list() {
+    for built_in in veristable_profiles::list() {
         kernels.push(veristable_profiles::open(built_in.name)?);
     }
     let mut page = HEAD.to_owned();
