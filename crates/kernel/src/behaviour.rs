@@ -279,6 +279,11 @@ behaviours! {
     /// Arguments that are precise where a callback returned are forgotten; before that they stay
     /// sought in the function that calls back (`backtrack_insn`).
     CallbackDropsArguments "callback-drops-arguments" since "6.17",
+    /// What is known of a number's bits survives a swap of its bytes (`scalar_byte_swap`).
+    SwapKeepsBits "swap-keeps-bits" since "7.0",
+    /// Numbers may be linked at negative distances, and by their low halves; what follows from a
+    /// link is synchronised (`adjust_reg_min_max_vals`, `sync_linked_regs`).
+    AnyDistance "any-distance" since "7.0",
 }
 
 const WORDS: usize = 8;

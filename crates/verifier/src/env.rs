@@ -614,6 +614,7 @@ fn arithmetic(behaviours: &Behaviours) -> Rules {
         (Behaviour::BothEndsWrap, Rules::BOTH_ENDS_WRAP),
         (Behaviour::SignedProducts, Rules::SIGNED_PRODUCTS),
         (Behaviour::UnionProduct, Rules::UNION_PRODUCT),
+        (Behaviour::AnyDistance, Rules::SYNCED_LINKS),
         (Behaviour::NegativeShiftBy32, Rules::NEGATIVE_SHIFT_BY_32),
     ]
     .into_iter()

@@ -22,6 +22,8 @@ bitflags::bitflags! {
         const UNION_PRODUCT = 1 << 4;
         /// A shift left by exactly 32 keeps signed ends below zero (`__scalar64_min_max_lsh`).
         const NEGATIVE_SHIFT_BY_32 = 1 << 5;
+        /// What a linked number learns is synchronised (`sync_linked_regs`).
+        const SYNCED_LINKS = 1 << 6;
     }
 }
 

@@ -239,6 +239,14 @@ impl Tnum {
         self.clear_subreg().or(low.subreg())
     }
 
+    /// The bytes of the low `bits` (16, 32 or 64) in the other order, and 0 above them
+    /// (`tnum_bswap16`, `tnum_bswap32`, `tnum_bswap64`).
+    #[must_use]
+    pub const fn swap_bytes(self, bits: u32) -> Self {
+        let shift = 64 - bits;
+        Self { value: (self.value << shift).swap_bytes(), mask: (self.mask << shift).swap_bytes() }
+    }
+
     const fn known(value: u64, mask: u64) -> Self {
         Self { value: value & !mask, mask }
     }

@@ -356,7 +356,7 @@ impl Comparison<'_> {
         }
         let counts =
             !old.id.is_none() || !self.rules.contains(CompareRules::UNLINKED_COVERS_LINKED);
-        if (counts && old.id.has_distance() != new.id.has_distance())
+        if (counts && !old.id.has_same_kind(new.id))
             || (old.id.has_distance() && old.off != new.off)
         {
             return Ok(false);

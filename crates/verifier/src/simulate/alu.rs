@@ -165,12 +165,32 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         self.check_invariants(dst, "alu")
     }
 
-    /// Byte order conversion: the result is any number.
-    pub(crate) fn swap_bytes(&mut self, _: Swap, bits: SwapBits, dst: Reg) -> Step {
+    /// Byte order conversion: the result is any number, unless its bits are followed
+    /// (`scalar_byte_swap`).
+    pub(crate) fn swap_bytes(&mut self, kind: Swap, bits: SwapBits, dst: Reg) -> Step {
         let wide = bits == SwapBits::B64;
         self.read(dst, wide)?;
         self.refuse_secret_operand(dst)?;
-        self.write_unknown(dst, wide)?;
+        if self.reg(dst)?.is_scalar() && self.env.has(Behaviour::SwapKeepsBits) {
+            self.write(dst, wide)?;
+            let (size, rules) = (bits.bits(), self.env.rules);
+            // The machine is little endian.
+            let swaps = kind != Swap::ToLe;
+            let reg = self.reg_mut(dst)?;
+            if swaps || !wide {
+                reg.unlink(true);
+            }
+            if swaps {
+                reg.value.bits = reg.value.bits.swap_bytes(size);
+                reg.value.forget_ranges();
+            }
+            if let Some(narrow) = Narrow::from_bytes(size / 8) {
+                reg.value.truncate(narrow, rules);
+            }
+            reg.value.sync(rules);
+        } else {
+            self.write_unknown(dst, wide)?;
+        }
         self.check_invariants(dst, "alu")
     }
 
@@ -274,6 +294,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let capable = self.env.privileges.bpf_capable;
         let distance_too = self.env.has(Behaviour::DistanceGoesWithId);
         let sums_alone = self.env.has(Behaviour::SelfSumUnlinked);
+        let any = self.env.has(Behaviour::AnyDistance);
         let reg = self.reg_mut(dst)?;
         match result {
             AluResult::Unknown => reg.set_unknown(),
@@ -289,18 +310,52 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Operand::Reg(src) if src == dst => reg.as_const().filter(|_| !sums_alone),
             _ => right.as_const(),
         };
-        let distance = addend.filter(|_| op == AluOp::Add && width == Width::W64);
-        match distance {
-            Some(distance) if !reg.id.is_none() && capable => match i32::try_from(distance) {
-                Ok(distance) if !reg.id.has_distance() => {
-                    reg.id = reg.id.with_distance();
+        let step = addend.and_then(|addend| Distance::of(op, width, addend, &left.value, any));
+        match step {
+            Some(step) if !reg.id.is_none() && capable => match step {
+                Distance::Constant { distance, half } if !reg.id.has_distance() => {
+                    reg.id = reg.id.with_distance(half);
                     reg.off = distance;
                 }
-                _ => reg.unlink(true),
+                Distance::Constant { .. } | Distance::TooFar => reg.unlink(true),
             },
             _ => reg.unlink(distance_too),
         }
         Ok(())
+    }
+}
+
+/// How an addition moves a number away from those that it is linked with (the end of
+/// `adjust_reg_min_max_vals`).
+enum Distance {
+    /// By so much; `half`: in its low half, whatever was above is 0.
+    Constant { distance: i32, half: bool },
+    /// By more than can be kept.
+    TooFar,
+}
+
+impl Distance {
+    /// `None`: this is no such operation. `any`: distances may be negative and of low halves.
+    fn of(op: AluOp, width: Width, addend: u64, before: &Quad, any: bool) -> Option<Self> {
+        let half = width == Width::W32;
+        if !any {
+            let is_sum = op == AluOp::Add && !half;
+            let distance = i32::try_from(addend).ok();
+            return is_sum.then(|| {
+                distance.map_or(Self::TooFar, |distance| Self::Constant { distance, half })
+            });
+        }
+        let addend = match half {
+            true if before.u64.max > u64::from(u32::MAX) => None,
+            true => Some(addend as i32),
+            false => i32::try_from(addend.cast_signed()).ok(),
+        };
+        let distance = match op {
+            AluOp::Add => addend,
+            AluOp::Sub => addend.and_then(i32::checked_neg),
+            _ => return None,
+        };
+        Some(distance.map_or(Self::TooFar, |distance| Self::Constant { distance, half }))
     }
 }
 

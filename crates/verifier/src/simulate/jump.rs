@@ -283,16 +283,22 @@ fn sync_state<O: Observer>(
 /// What `reg` becomes if it moves with `known`: a copy, at its distance if it has another. The
 /// sum is not synchronised.
 fn follow(reg: &RegState, known: &RegState, rules: Rules) -> Option<RegState> {
-    if !reg.is_scalar() || reg.id.group() != known.id.group() {
+    if !reg.is_scalar() || reg.id.group() != known.id.group() || reg.id.is_at_odds(known.id) {
         return None;
     }
     let no_distance = !reg.id.has_distance() && !known.id.has_distance();
     let mut learnt = RegState { subreg_def: reg.subreg_def, ..*known };
     if !no_distance && reg.off != known.off {
         (learnt.off, learnt.id) = (reg.off, reg.id);
-        let distance = reg.off.wrapping_sub(known.off);
-        let distance = crate::domain::Quad::constant(i64::from(distance).cast_unsigned());
+        let distance = i64::from(reg.off) - i64::from(known.off);
+        let distance = crate::domain::Quad::constant(distance.cast_unsigned());
         learnt.value.add_unsynced(&distance, rules);
+        if rules.contains(Rules::SYNCED_LINKS) {
+            if reg.id.has_half_distance() || known.id.has_half_distance() {
+                learnt.value.zero_extend_low();
+            }
+            learnt.value.sync(rules);
+        }
     }
     Some(learnt)
 }

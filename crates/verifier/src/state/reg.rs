@@ -245,7 +245,9 @@ pub struct RegId(pub u32);
 impl RegId {
     /// Moves with no other.
     pub const NONE: Self = Self(0);
-    const DISTANCE: u32 = 1 << 31;
+    const WIDE_DISTANCE: u32 = 1 << 31;
+    const HALF_DISTANCE: u32 = 1 << 30;
+    const DISTANCE: u32 = Self::WIDE_DISTANCE | Self::HALF_DISTANCE;
 
     /// Whether it moves with no other.
     #[must_use]
@@ -259,10 +261,29 @@ impl RegId {
         self.0 & Self::DISTANCE != 0
     }
 
-    /// The same group, at a distance.
+    /// Whether the distance is one of low halves, with nothing above (`BPF_ADD_CONST32`).
     #[must_use]
-    pub const fn with_distance(self) -> Self {
-        Self(self.0 | Self::DISTANCE)
+    pub const fn has_half_distance(self) -> bool {
+        self.0 & Self::HALF_DISTANCE != 0
+    }
+
+    /// Whether one has a distance of low halves and the other one of whole numbers, so that
+    /// neither follows from the other.
+    #[must_use]
+    pub const fn is_at_odds(self, other: Self) -> bool {
+        (self.0 ^ other.0) & Self::DISTANCE == Self::DISTANCE
+    }
+
+    /// The same group, at a distance; `half`: of low halves.
+    #[must_use]
+    pub const fn with_distance(self, half: bool) -> Self {
+        Self(self.0 | if half { Self::HALF_DISTANCE } else { Self::WIDE_DISTANCE })
+    }
+
+    /// Whether both have a distance of the same kind, or none.
+    #[must_use]
+    pub const fn has_same_kind(self, other: Self) -> bool {
+        (self.0 ^ other.0) & Self::DISTANCE == 0
     }
 
     /// The group's number.
