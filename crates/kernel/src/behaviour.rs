@@ -284,6 +284,8 @@ behaviours! {
     /// Numbers may be linked at negative distances, and by their low halves; what follows from a
     /// link is synchronised (`adjust_reg_min_max_vals`, `sync_linked_regs`).
     AnyDistance "any-distance" since "7.0",
+    /// A number of which bits and range leave one value is that value (`__update_reg64_bounds`).
+    SingleMember "single-member" since "7.0",
 }
 
 const WORDS: usize = 8;

@@ -615,6 +615,7 @@ fn arithmetic(behaviours: &Behaviours) -> Rules {
         (Behaviour::SignedProducts, Rules::SIGNED_PRODUCTS),
         (Behaviour::UnionProduct, Rules::UNION_PRODUCT),
         (Behaviour::AnyDistance, Rules::SYNCED_LINKS),
+        (Behaviour::SingleMember, Rules::SINGLE_MEMBER),
         (Behaviour::NegativeShiftBy32, Rules::NEGATIVE_SHIFT_BY_32),
     ]
     .into_iter()

@@ -30,18 +30,18 @@ impl Quad {
             AluOp::Sub => result.sub(src, rules),
             AluOp::Mul => result.mul(src, rules),
             AluOp::Mov => result = *src,
-            AluOp::And | AluOp::Or | AluOp::Xor => reset = result.bitwise(op, src),
+            AluOp::And | AluOp::Or | AluOp::Xor => reset = result.bitwise(op, src, rules),
             AluOp::Lsh => match width {
                 Width::W32 => result.lsh32(src),
                 Width::W64 => result.lsh64(src, rules),
             },
             AluOp::Rsh => match width {
                 Width::W32 => result.rsh32(src),
-                Width::W64 => result.rsh64(src),
+                Width::W64 => result.rsh64(src, rules),
             },
             AluOp::Arsh => match width {
                 Width::W32 => result.arsh32(src),
-                Width::W64 => result.arsh64(src),
+                Width::W64 => result.arsh64(src, rules),
             },
             AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod => return AluResult::Unknown,
         }
@@ -120,7 +120,7 @@ impl Quad {
     }
 
     /// And, or, exclusive or. True if both numbers were constant and the result was assigned.
-    fn bitwise(&mut self, op: AluOp, src: &Self) -> bool {
+    fn bitwise(&mut self, op: AluOp, src: &Self, rules: Rules) -> bool {
         self.bits = match op {
             AluOp::And => self.bits.and(src.bits),
             AluOp::Or => self.bits.or(src.bits),
@@ -149,7 +149,7 @@ impl Quad {
             _ => Interval::new(self.bits.value, self.bits.max()),
         };
         self.s64 = self.u64.as_signed().unwrap_or(Interval::FULL);
-        self.ranges_from_bits();
+        self.ranges_from_bits(rules);
         false
     }
 
@@ -192,7 +192,7 @@ impl Quad {
         };
         self.shift_low_left(by.min, by.max);
         self.bits = self.bits.shl(by.min as u8);
-        self.ranges_from_bits();
+        self.ranges_from_bits(rules);
     }
 
     fn rsh32(&mut self, src: &Self) {
@@ -205,7 +205,7 @@ impl Quad {
         self.low_ranges_from_bits();
     }
 
-    fn rsh64(&mut self, src: &Self) {
+    fn rsh64(&mut self, src: &Self, rules: Rules) {
         let by = src.u64;
         self.s64 = Interval::FULL;
         self.bits = self.bits.shr(by.min as u8);
@@ -214,7 +214,7 @@ impl Quad {
             self.u64.max.wrapping_shr(by.min as u32),
         );
         self.forget_32();
-        self.ranges_from_bits();
+        self.ranges_from_bits(rules);
     }
 
     fn arsh32(&mut self, src: &Self) {
@@ -226,13 +226,13 @@ impl Quad {
         self.low_ranges_from_bits();
     }
 
-    fn arsh64(&mut self, src: &Self) {
+    fn arsh64(&mut self, src: &Self, rules: Rules) {
         let by = src.u64.min as u32;
         self.s64 = Interval::new(self.s64.min.wrapping_shr(by), self.s64.max.wrapping_shr(by));
         self.bits = self.bits.sar64(by as u8);
         self.u64 = Interval::FULL;
         self.forget_32();
-        self.ranges_from_bits();
+        self.ranges_from_bits(rules);
     }
 }
 

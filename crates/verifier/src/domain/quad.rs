@@ -184,14 +184,14 @@ impl Quad {
     /// Lets bits and ranges learn from each other, in the kernel's order and no further
     /// (`reg_bounds_sync`).
     pub fn sync(&mut self, rules: Rules) {
-        self.ranges_from_bits();
+        self.ranges_from_bits(rules);
         for _ in 0..3 {
             self.low_ranges_from_all(rules);
             self.ranges_from_ranges();
             self.ranges_from_low_ranges(rules);
         }
         self.bits_from_ranges();
-        self.ranges_from_bits();
+        self.ranges_from_bits(rules);
     }
 
     /// `__update_reg32_bounds`
@@ -214,9 +214,28 @@ impl Quad {
     }
 
     /// `__update_reg_bounds`
-    pub(super) fn ranges_from_bits(&mut self) {
+    pub(super) fn ranges_from_bits(&mut self, rules: Rules) {
         self.low_ranges_from_bits();
         self.wide_ranges_from_bits();
+        if rules.contains(Rules::SINGLE_MEMBER)
+            && let Some(number) = self.single_member()
+        {
+            *self = Self::constant(number);
+        }
+    }
+
+    /// The number, if the bits and the unsigned range have only one in common (the end of
+    /// `__update_reg64_bounds`).
+    fn single_member(&self) -> Option<u64> {
+        let Interval { min, max } = self.u64;
+        let next = self.bits.next_after(min);
+        if self.bits.contains(min) {
+            (next > max).then_some(min)
+        } else if next == self.bits.max() || (next <= max && self.bits.next_after(next) > max) {
+            Some(next)
+        } else {
+            None
+        }
     }
 
     /// `__reg32_deduce_bounds`: the low half learns from the whole and from its other reading.

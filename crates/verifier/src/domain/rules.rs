@@ -24,6 +24,9 @@ bitflags::bitflags! {
         const NEGATIVE_SHIFT_BY_32 = 1 << 5;
         /// What a linked number learns is synchronised (`sync_linked_regs`).
         const SYNCED_LINKS = 1 << 6;
+        /// Bits and unsigned range that have one number in common are that number
+        /// (`__update_reg64_bounds`).
+        const SINGLE_MEMBER = 1 << 7;
     }
 }
 

@@ -108,6 +108,17 @@ fn tnum_operations_are_sound_for_every_small_pair() {
                 assert!(members(a, BITS).all(|n| both.contains(n) == b.contains(n)));
             }
         }
+        for number in 0..1u64 << (BITS + 1) {
+            let above = members(a, BITS).filter(|n| *n > number).min();
+            assert_eq!(a.next_after(number), above.unwrap_or(a.max()), "{a:?} {number}");
+        }
+        for bits in [16, 32, 64] {
+            let wide = Tnum { value: a.value << (bits - 4), mask: a.mask << (bits - 4) };
+            for n in members(a, BITS).map(|n| n << (bits - 4)) {
+                let swapped = n.swap_bytes() >> (64 - bits);
+                assert!(wide.swap_bytes(bits).contains(swapped), "{wide:?} {bits}");
+            }
+        }
         for by in 0..64 {
             for n in members(a, BITS) {
                 assert!(a.shl(by).contains(n << by) && a.shr(by).contains(n >> by));

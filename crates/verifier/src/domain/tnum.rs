@@ -239,6 +239,30 @@ impl Tnum {
         self.clear_subreg().or(low.subreg())
     }
 
+    /// The smallest member above `number`, the largest one if there is none (`tnum_step`).
+    #[must_use]
+    pub const fn next_after(self, number: u64) -> u64 {
+        let Self { value, mask } = self;
+        if number >= self.max() {
+            return self.max();
+        }
+        let odd = (number ^ value) & !mask;
+        // Bits above the first one in which the number cannot be a member, and that bit.
+        let (above, first) = match odd {
+            0 => (u64::MAX, 0),
+            _ => {
+                let first = 1 << (63 - odd.leading_zeros());
+                (!(first | (first - 1)), first)
+            }
+        };
+        let free = mask & above;
+        if value & first != 0 {
+            return value | (number & free);
+        }
+        // One more, counted in the free bits alone.
+        value | (((number | !free).wrapping_add(1)) & free)
+    }
+
     /// The bytes of the low `bits` (16, 32 or 64) in the other order, and 0 above them
     /// (`tnum_bswap16`, `tnum_bswap32`, `tnum_bswap64`).
     #[must_use]
