@@ -31,7 +31,7 @@ fn check(case: &Case, kernel: &dyn Kernel) -> (Option<String>, Names) {
     let outcome = verify(&case.request, kernel, &options, &mut log);
     let mut seen = observed(&outcome, Dialect::of(kernel.design()));
     seen.log = log.log.text();
-    (case.differs(&seen), log.said(&outcome))
+    (case.differs(&seen), log.said(&outcome, &case.expect.lines))
 }
 
 fn observed(outcome: &Outcome, dialect: Dialect) -> Observed {

@@ -387,7 +387,7 @@ fn check(kernel: &dyn veristable_kernel::Kernel, (name, request, errno, said): &
         }
         other => panic!("{name}: {other:?}"),
     }
-    log.said(&outcome)
+    log.said(&outcome, &[])
 }
 
 fn to_owned(said: &[&str]) -> Vec<String> {

@@ -35,6 +35,9 @@ macro_rules! messages {
         }
 
         impl $area {
+            /// The identifiers of all its messages, in the order of the table.
+            pub const IDS: &[&str] = &[$(stringify!($name)),*];
+
             /// The identifier of the message, stable.
             #[must_use]
             pub const fn id(&self) -> &'static str {
@@ -103,7 +106,16 @@ macro_rules! areas {
             }
         })+
 
+        /// The areas: their names and the identifiers of their messages.
+        pub const AREAS: &[(&str, &[&str])] = &[$((stringify!($area), $area::IDS)),+];
+
         impl Message {
+            /// The name of its area.
+            #[must_use]
+            pub const fn area(&self) -> &'static str {
+                match self { $(Self::$area(_) => stringify!($area),)+ }
+            }
+
             /// The identifier of the message, stable; unique within its area.
             #[must_use]
             pub const fn id(&self) -> &'static str {

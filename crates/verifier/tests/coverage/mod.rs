@@ -9,25 +9,34 @@ use veristable_verifier::messages::Message;
 use veristable_verifier::trace::Mark;
 use veristable_verifier::{Errno, Event, Level, Observer, Outcome};
 
-/// The kernel's log, and which notes (messages that reject nothing) were said.
+/// The kernel's log, and which messages are in it.
 #[derive(Debug)]
-pub struct Watching {
-    pub log: KernelLog,
+pub(crate) struct Watching {
+    pub(crate) log: KernelLog,
+    /// Messages that reject nothing by their nature.
     notes: Names,
+    /// The texts of all others. A caller may go on after one, so that they are no rejection.
+    others: BTreeSet<(String, String)>,
 }
 
 /// Messages as `Area.Name`.
-pub type Names = BTreeSet<String>;
+pub(crate) type Names = BTreeSet<String>;
 
 impl Watching {
-    pub const fn new(log: KernelLog) -> Self {
-        Self { log, notes: Names::new() }
+    pub(crate) const fn new(log: KernelLog) -> Self {
+        Self { log, notes: Names::new(), others: BTreeSet::new() }
     }
 
-    /// The messages of an answer: those of the rejection, and the notes on the way.
-    pub fn said(self, outcome: &Outcome) -> Names {
-        let Outcome::Rejected(rejected) = outcome else { return self.notes };
-        rejected.messages.iter().map(name).chain(self.notes).collect()
+    /// The messages of an answer: those of the rejection, the notes on the way, and those that are
+    /// one of the expected `lines`.
+    pub(crate) fn said(self, outcome: &Outcome, lines: &[String]) -> Names {
+        let mut names = self.notes;
+        if let Outcome::Rejected(rejected) = outcome {
+            names.extend(rejected.messages.iter().map(name));
+        }
+        let expected = self.others.into_iter().filter(|(_, text)| lines.contains(text));
+        names.extend(expected.map(|(name, _)| name));
+        names
     }
 }
 
@@ -39,10 +48,12 @@ impl Observer for Watching {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        if let Event::Message(message) = &event
-            && message.errno().is_none()
-        {
-            self.notes.insert(name(message));
+        if let Event::Message(message) = &event {
+            if message.errno().is_none() {
+                self.notes.insert(name(message));
+            } else {
+                self.others.insert((name(message), message.to_string()));
+            }
         }
         self.log.event(event);
     }
@@ -61,7 +72,7 @@ fn name(message: &Message) -> String {
 }
 
 /// The exceptions and the reason of each.
-pub fn exceptions() -> BTreeMap<String, String> {
+pub(crate) fn exceptions() -> BTreeMap<String, String> {
     let lines = include_str!("../data/uncovered.txt").lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut exceptions = BTreeMap::new();
