@@ -11,10 +11,6 @@ messages! {
         /// `check_alu_op`
         InvalidShift { by: i32 } EINVAL => "invalid shift {by}";
         /// `check_alu_op`
-        InvalidOpcode { op: u8 } EINVAL => "invalid BPF_ALU opcode {op:x}";
-        /// `check_alu_op`
-        NoArena EINVAL => "addr_space_cast insn can only be used in a program that has an associated arena";
-        /// `check_alu_op`
         Prohibited { reg: u8 } EACCES => "R{reg} pointer arithmetic prohibited";
         /// `check_alu_op`
         SignExtension { reg: u8 } EACCES => "R{reg} sign-extension part of pointer";
@@ -58,5 +54,7 @@ messages! {
         VariableStack { reg: u8, var_off: Text, off: i32 } EACCES => "R{reg} variable stack access prohibited for !root, var_off={var_off} off={off}";
         /// `check_stack_access_for_ptr_arithmetic`
         StackRange { reg: u8, off: i32 } EACCES => "R{reg} stack pointer arithmetic goes out of range, prohibited for !root; off={off}";
+        /// `sanitize_check_bounds`
+        ValueRange { reg: u8 } EACCES => "R{reg} pointer arithmetic of map value goes out of range, prohibited for !root";
     }
 }

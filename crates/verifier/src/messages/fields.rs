@@ -20,8 +20,6 @@ messages! {
         Alu EINVAL => "BPF_ALU uses reserved fields";
         /// `check_atomic`
         AtomicOp { imm: i32 } EINVAL => "BPF_ATOMIC uses invalid atomic opcode {imm:02x}";
-        /// `check_atomic_rmw`
-        AtomicSize EINVAL => "invalid atomic operand size";
         /// `do_check_insn`
         Stx EINVAL => "BPF_STX uses reserved fields";
         /// `do_check_insn`

@@ -3,6 +3,7 @@
 //! family): pointer arithmetic that the JIT will mask, and paths that only a mispredicting
 //! processor takes.
 
+use super::memory::{Accessor, Part};
 use super::sim::{Masking, Sim};
 use crate::design::Design;
 use crate::env::InsnFlags;
@@ -10,7 +11,7 @@ use crate::errno::Errno;
 use crate::log::state::TnumText;
 use crate::messages::Arithmetic;
 use crate::outcome::{Abort, Step, Stop};
-use crate::state::{Kind, RegState, STACK_BYTES};
+use crate::state::{Kind, MapRef, RegState, STACK_BYTES};
 use crate::trace::Observer;
 use veristable_isa::{AluOp, Operand, Reg};
 use veristable_kernel::Behaviour;
@@ -103,10 +104,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 return self.refuse_pointer(&Reason::Bounds, moved);
             }
             window.to_left = (moved.op == AluOp::Add) == negative;
-            let limit = match pointer_limit(pointer, window.to_left) {
+            let limit = match self.pointer_limit(pointer, window.to_left)? {
                 Ok(limit) => limit,
-                Err(Some(reason)) => return self.refuse_pointer(&reason, moved),
-                Err(None) => return self.env.unsupported("masked pointer arithmetic", "map value"),
+                Err(reason) => return self.refuse_pointer(&reason, moved),
             };
             let mut state = if moved.pointer_reg == moved.dst {
                 alu_state::SANITIZE_SRC
@@ -149,10 +149,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     pub(crate) fn mask_pointer_after(&mut self, moved: &PointerMove, window: Window) -> Step {
         let (Some(before), false) = (window.masking, self.cur.speculative) else { return Ok(()) };
         let pointer = self.copy_of(moved.dst)?;
-        let limit = match pointer_limit(&pointer, window.to_left) {
+        let limit = match self.pointer_limit(&pointer, window.to_left)? {
             Ok(limit) => limit,
-            Err(Some(reason)) => return self.refuse_pointer(&reason, moved),
-            Err(None) => return self.env.unsupported("masked pointer arithmetic", "map value"),
+            Err(reason) => return self.refuse_pointer(&reason, moved),
         };
         let limit = before.limit.wrapping_sub(limit).cast_signed().unsigned_abs();
         match self.remember_masking(Masking { limit, ..before })? {
@@ -185,6 +184,27 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         })
     }
 
+    /// How far a pointer may still move (`retrieve_ptr_limit`).
+    fn pointer_limit(
+        &self,
+        pointer: &RegState,
+        to_left: bool,
+    ) -> Result<Result<u32, Reason>, Abort> {
+        let (limit, max) = match pointer.kind {
+            Kind::Stack => {
+                let offset = (pointer.value.bits.value as u32).wrapping_add(pointer.off as u32);
+                (offset.wrapping_neg(), STACK_BYTES.unsigned_abs() + u32::from(to_left))
+            }
+            Kind::MapValue { map, .. } => {
+                let value = &pointer.value;
+                let end = if to_left { value.s64.min as u32 } else { value.u64.max as u32 };
+                (end.wrapping_add(pointer.off as u32), self.map_spec(map)?.value_size)
+            }
+            _ => return Ok(Err(Reason::Type)),
+        };
+        Ok(if limit >= max { Err(Reason::Limit) } else { Ok(limit) })
+    }
+
     /// The moved pointer must stay where it can be masked (`sanitize_check_bounds`).
     pub(crate) fn check_masked_bounds(&mut self, dst: Reg) -> Step {
         if self.env.privileges.bypass_spec_v1 {
@@ -194,9 +214,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let reg = dst.number();
         match pointer.kind {
             Kind::Stack => {}
-            Kind::MapValue { .. } => {
-                return self.env.unsupported("masked pointer arithmetic", "map value");
-            }
+            Kind::MapValue { map, .. } => return self.check_masked_value(dst, &pointer, map),
             _ => return Ok(()),
         }
         let off = pointer.off.wrapping_add(pointer.value.bits.value as i32);
@@ -208,6 +226,17 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return self.env.reject(Arithmetic::StackRange { reg, off });
         }
         Ok(())
+    }
+
+    /// A byte at the place in the map's value could be used.
+    fn check_masked_value(&mut self, dst: Reg, pointer: &RegState, map: MapRef) -> Step {
+        let part = Part { reg: dst, off: pointer.off, size: 1, zero_size_allowed: false };
+        match self.check_map_value(part, pointer, map, Accessor::Callee) {
+            Err(Stop::Rejected(_)) => {
+                self.env.reject(Arithmetic::ValueRange { reg: dst.number() })
+            }
+            other => other.map(|_| ()),
+        }
     }
 
     /// Sets aside the way that a decided jump does not take, for a processor that mispredicts
@@ -222,19 +251,5 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.branch_reg(src)?.set_unknown();
         }
         Ok(())
-    }
-}
-
-/// How far a pointer may still move (`retrieve_ptr_limit`). `Err(None)`: not built.
-fn pointer_limit(pointer: &RegState, to_left: bool) -> Result<u32, Option<Reason>> {
-    match pointer.kind {
-        Kind::Stack => {
-            let offset = (pointer.value.bits.value as u32).wrapping_add(pointer.off as u32);
-            let limit = offset.wrapping_neg();
-            let max = STACK_BYTES.unsigned_abs() + u32::from(to_left);
-            if limit >= max { Err(Some(Reason::Limit)) } else { Ok(limit) }
-        }
-        Kind::MapValue { .. } => Err(None),
-        _ => Err(Some(Reason::Type)),
     }
 }
