@@ -232,9 +232,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     fn check_masked_value(&mut self, dst: Reg, pointer: &RegState, map: MapRef) -> Step {
         let part = Part { reg: dst, off: pointer.off, size: 1, zero_size_allowed: false };
         match self.check_map_value(part, pointer, map, Accessor::Callee) {
-            Err(Stop::Rejected(_)) => {
-                self.env.reject(Arithmetic::ValueRange { reg: dst.number() })
-            }
+            Err(Stop::Rejected(_)) => self.env.reject(Arithmetic::ValueRange { reg: dst.number() }),
             other => other.map(|_| ()),
         }
     }
