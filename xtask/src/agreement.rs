@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .as_deref()
         .unwrap_or_else(|| args.oracle.strip_prefix("vm:").unwrap_or(&args.oracle));
     let kernel = if name == "live" {
-        probe::behaviours(veristable_profiles::live()?, oracle.as_mut())?
+        probe::behaviours(veristable_profiles::live()?, oracle.as_mut())?.0
     } else {
         veristable_profiles::open(name)?
     };

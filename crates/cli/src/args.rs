@@ -26,7 +26,14 @@ Examples:
   veristable check -G debug=1 -G 'limits[2]=64' --map-size events=4096 prog.bpf.o
   veristable check --format json *.bpf.o | jq 'select(.verdict == \"rejected\")'
 
-A FILE is a BPF object, or load requests as JSON (one a line) or in the binary form.")]
+With several kernels the table has a line for each program and a column for each kernel. A kernel that
+refuses says what it lacks (helper, kfunc, map type, program type, attach target, instruction, kernel
+type, behaviour) where that is the reason, else the first line of its message and the place.
+
+A FILE is a BPF object, or load requests as JSON (one a line) or in the binary form.
+
+Exit status: 0 every kernel accepts every program; 1 something is rejected or cannot be linked; 2 wrong
+usage or unreadable input; 3 nothing is rejected but something is not decided.")]
     Check(CheckArgs),
 
     /// Check, and ask a real kernel whether it agrees
@@ -42,6 +49,27 @@ qemu-system-x86_64, and downloads its kernel on first use.
 Exit status: 0 the oracle agrees with every verdict; 1 something disagrees; 2 wrong usage, unreadable
 input, or no oracle; 3 nothing disagrees but something is not decided.")]
     Confirm(ConfirmArgs),
+
+    /// List what programs need of a kernel, and which kernels have it
+    #[command(after_help = "\
+Examples:
+  veristable needs prog.bpf.o
+  veristable needs --kernel 6.12.117 --kernel live *.bpf.o
+  veristable needs --format json prog.bpf.o | jq 'select(any(.kernels[]; .has == false))'
+
+Listed are program and attach types, attach targets, helpers, kfuncs, map types, classes of instructions
+that came after 5.10, kernel symbols, configuration options, and the types and fields that CO-RE looks
+for. This is read from the file: a program may never get to what it uses. Optional is what a program
+asks after first, or declares weak. `check` says whether a kernel loads it.
+
+Exit status: 0, also if a kernel lacks something; 2 wrong usage or unreadable input.")]
+    Needs(NeedsArgs),
+
+    /// List, show, compare and capture kernels
+    Profile {
+        #[command(subcommand)]
+        command: ProfileCommand,
+    },
 
     /// Write the load requests of an object as JSON, one a line
     #[command(after_help = "\
@@ -62,6 +90,136 @@ Example:
     Man,
 }
 
+#[derive(Subcommand, Debug)]
+pub(crate) enum ProfileCommand {
+    /// List the kernels that can be named with --kernel
+    List,
+
+    /// Show what is known of a kernel
+    #[command(after_help = "\
+Examples:
+  veristable profile show 6.18.15
+  veristable profile show 6.18.15 --section kfuncs --section helpers
+  veristable profile show live --section all --format json
+
+Sections: kernel, inputs, limits, behaviours, jit, helpers, kfuncs, program-types, contexts, map-types,
+struct-ops, lsm-hooks, tracepoints, lists, destructors, config; all.")]
+    Show(ShowArgs),
+
+    /// Show how two kernels differ
+    #[command(after_help = "\
+Examples:
+  veristable profile diff 6.12.117 6.18.15
+  veristable profile diff 6.18.15 live --section behaviours --section kfuncs
+
+Compared are limits, behaviours, jit, helpers, kfuncs, program-types, contexts, map-types, struct-ops and
+lsm-hooks, unless sections are named.
+
+Exit status: 0 no difference; 1 differences; 2 wrong usage.")]
+    Diff(DiffArgs),
+
+    /// Capture the running kernel's profile into a file
+    #[command(after_help = "\
+Examples:
+  sudo veristable profile capture              # into the cache: --kernel live then knows its behaviours
+  sudo veristable profile capture server.profile && veristable check --kernel server.profile prog.bpf.o
+  veristable profile capture --no-probes laptop.profile
+  veristable profile capture --oracle vm:6.18.15 guest.profile
+
+BTF, configuration and symbols are read from files. Behaviours of the verifier are found out by loading
+tiny fixed programs, which needs root; they are closed again, never attached or run. Everything else is
+taken over from the nearest built-in kernel, and says so. Addresses of symbols are not stored.")]
+    Capture(CaptureArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// A kernel as for --kernel
+    #[arg(value_name = "NAME")]
+    pub(crate) kernel: String,
+
+    /// Only this section (may be repeated); `all` for every one
+    #[arg(long = "section", value_name = "SECTION")]
+    pub(crate) sections: Vec<String>,
+
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DiffArgs {
+    /// A kernel as for --kernel
+    #[arg(value_name = "A")]
+    pub(crate) left: String,
+
+    /// Another
+    #[arg(value_name = "B")]
+    pub(crate) right: String,
+
+    /// Only this section (may be repeated); `all` for every one
+    #[arg(long = "section", value_name = "SECTION")]
+    pub(crate) sections: Vec<String>,
+
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CaptureArgs {
+    /// Whose kernel: `live`, or `vm:NAME` for a Debian kernel in a guest
+    #[arg(long, value_name = "ORACLE", default_value = "live")]
+    pub(crate) oracle: String,
+
+    /// Load nothing: behaviours are those of the nearest built-in kernel
+    #[arg(long)]
+    pub(crate) no_probes: bool,
+
+    /// Where to [default: the cache, under the kernel's release]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NeedsArgs {
+    /// Kernel that is asked (may be repeated) [default: every built-in one]
+    #[arg(long = "kernel", value_name = "NAME")]
+    pub(crate) kernels: Vec<String>,
+
+    /// Only programs with this name (may be repeated)
+    #[arg(long = "prog", value_name = "NAME")]
+    pub(crate) programs: Vec<String>,
+
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+
+    /// Objects or load requests
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl NeedsArgs {
+    /// How the files are read.
+    pub(crate) fn link(&self) -> LinkArgs {
+        let programs = self.programs.clone();
+        LinkArgs { programs, globals: Vec::new(), map_size: Vec::new() }
+    }
+}
+
 /// How objects become load requests.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct LinkArgs {
@@ -80,7 +238,8 @@ pub(crate) struct LinkArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
-    /// Kernel whose answer is wanted (may be repeated): a name of `veristable kernels`, or `live`
+    /// Kernel whose answer is wanted (may be repeated): a name of `veristable kernels`, `live` for
+    /// the running one, or the file of a captured one
     #[arg(long = "kernel", value_name = "NAME", default_value = "6.18.15")]
     pub(crate) kernels: Vec<String>,
 
@@ -150,12 +309,23 @@ pub(crate) struct RequestsArgs {
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Format {
-    /// A table, and each refusal with its source line
+    /// For people: a table and details
     Text,
     /// One object a line
     Json,
-    /// Comma-separated values with veristat's column names
+    /// Comma-separated values (of `check` with veristat's column names)
     Csv,
+}
+
+impl Format {
+    /// The format for what is written at once.
+    pub(crate) fn of(self, color: bool) -> veristable_report::Format {
+        match self {
+            Self::Text => veristable_report::Format::Text { color },
+            Self::Json => veristable_report::Format::Json,
+            Self::Csv => veristable_report::Format::Csv,
+        }
+    }
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]

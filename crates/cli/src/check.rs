@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use veristable_kernel::{Kernel, Profile};
+use veristable_object::Object;
 use veristable_report::{
     CsvWriter, JsonWriter, Row, Summary, TextOptions, TextWriter, Verdict, Writer,
 };
@@ -59,24 +60,49 @@ fn check_file(
     let mut found = Vec::new();
     for kernel in kernels {
         let units = file.link(kernel).with_context(|| name.clone())?;
-        let rows: Vec<Row> =
-            units.into_par_iter().map(|unit| row(&name, unit, kernel, log_level)).collect();
+        let rows: Vec<(Row, Unit)> = units
+            .into_par_iter()
+            .map(|unit| (row(&name, &unit, file.object(), kernel, log_level), unit))
+            .collect();
         found.push(rows);
     }
     // Rows of one program stand together.
     let programs = found.iter().map(Vec::len).max().unwrap_or(0);
     let mut iters: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
-    Ok((0..programs)
-        .flat_map(|_| iters.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>())
-        .collect())
+    let programs: Vec<Vec<(Row, Unit)>> =
+        (0..programs).map(|_| iters.iter_mut().filter_map(Iterator::next).collect()).collect();
+    Ok(programs.into_par_iter().flat_map(|rows| compared(rows, kernels)).collect())
 }
 
-fn row(file: &str, unit: Unit, kernel: &dyn Kernel, log_level: u32) -> Row {
-    let Unit { program, section, request } = unit;
+/// The rows of one program, one for each kernel. Where one accepts it, those that refuse it for no
+/// thing that they lack are asked for the behaviour that makes the difference.
+fn compared(rows: Vec<(Row, Unit)>, kernels: &[Profile]) -> Vec<Row> {
+    let accepts = |(row, _): &(Row, Unit)| row.verdict == Verdict::Accepted;
+    let other = rows.iter().position(accepts).and_then(|at| kernels.get(at));
+    rows.into_iter()
+        .zip(kernels)
+        .map(|((mut row, unit), kernel)| {
+            if let (Verdict::Rejected, None, Ok(request), Some(other)) =
+                (row.verdict, &row.missing, &unit.request, other)
+            {
+                rows::explain(&mut row, request, kernel, other);
+            }
+            row
+        })
+        .collect()
+}
+
+fn row(
+    file: &str,
+    unit: &Unit,
+    object: Option<&Object>,
+    kernel: &dyn Kernel,
+    log_level: u32,
+) -> Row {
     let base = Row {
         file: file.to_owned(),
-        program,
-        section,
+        program: unit.program.clone(),
+        section: unit.section.clone(),
         prog_type: String::new(),
         attach_type: String::new(),
         kernel: kernel.id().name.clone(),
@@ -84,14 +110,16 @@ fn row(file: &str, unit: Unit, kernel: &dyn Kernel, log_level: u32) -> Row {
         errno: None,
         message: None,
         insn: None,
+        missing: None,
         program_insns: 0,
         stats: None,
         time_us: None,
         log: None,
     };
-    match request {
-        Err(why) => Row { message: Some(why), ..base },
-        Ok(request) => rows::verified(base, &request, kernel, log_level),
+    match (&unit.request, object) {
+        (Ok(request), object) => rows::verified(base, request, object, kernel, log_level),
+        (Err(error), Some(object)) => rows::unlinked(base, error, object, kernel),
+        (Err(error), None) => Row { message: Some(error.to_string()), ..base },
     }
 }
 

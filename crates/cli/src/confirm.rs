@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
     let name = args.kernel.as_deref().unwrap_or_else(|| kernel_of(&args.oracle));
     let mut kernel = input::open_kernel(name)?;
     if name == "live" {
-        kernel = veristable_agreement::probe::behaviours(kernel, oracle.as_mut())?;
+        (kernel, _) = veristable_agreement::probe::behaviours(kernel, oracle.as_mut())?;
     }
     let mut cases = Vec::new();
     let mut not_loadable = Vec::new();
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
             let id = format!("{file}:{}", unit.program);
             match unit.request {
                 Ok(request) => cases.push(Case { id, request }),
-                Err(why) => not_loadable.push((id, why)),
+                Err(why) => not_loadable.push((id, why.to_string())),
             }
         }
     }

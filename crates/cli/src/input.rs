@@ -5,7 +5,8 @@ use crate::args::LinkArgs;
 use anyhow::{Context, bail};
 use std::path::Path;
 use veristable_kernel::{Kernel, Profile};
-use veristable_object::{LinkOptions, Object};
+use veristable_needs::Needs;
+use veristable_object::{LinkError, LinkOptions, Object};
 use veristable_program::LoadRequest;
 
 /// One program of a file, linked for one kernel.
@@ -15,7 +16,7 @@ pub(crate) struct Unit {
     /// ELF section.
     pub(crate) section: String,
     /// The request, or why it cannot be linked.
-    pub(crate) request: Result<LoadRequest, String>,
+    pub(crate) request: Result<LoadRequest, LinkError>,
 }
 
 /// A file that was read.
@@ -35,9 +36,6 @@ pub(crate) enum Input {
 
 /// Opens a kernel by the name given on the command line.
 pub(crate) fn open_kernel(name: &str) -> anyhow::Result<Profile> {
-    if name == "live" {
-        return veristable_profiles::live().context("the running kernel cannot be described");
-    }
     Ok(veristable_profiles::open(name)?)
 }
 
@@ -124,7 +122,7 @@ impl Input {
                     .map(|(info, request)| Unit {
                         program: info.name,
                         section: info.section,
-                        request: request.map_err(|e| e.to_string()),
+                        request,
                     })
                     .collect();
                 if units.is_empty() && !only.is_empty() {
@@ -133,5 +131,27 @@ impl Input {
                 Ok(units)
             }
         }
+    }
+
+    /// The object, if it is one.
+    pub(crate) fn object(&self) -> Option<&Object> {
+        match self {
+            Self::Object { object, .. } => Some(object),
+            Self::Requests(_) => None,
+        }
+    }
+
+    /// What the programs of this file need.
+    pub(crate) fn needs(&self) -> anyhow::Result<Needs> {
+        let needs = match self {
+            Self::Object { object, only, .. } => Needs::of_object(object, only),
+            Self::Requests(requests) => Needs::of_requests(requests),
+        };
+        if let (true, Self::Object { only, .. }) = (needs.programs.is_empty(), self)
+            && !only.is_empty()
+        {
+            bail!("no program named {}", only.join(" or "));
+        }
+        Ok(needs)
     }
 }

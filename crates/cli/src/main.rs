@@ -6,6 +6,8 @@
 //! input     files to load requests, linked for a kernel
 //! rows      outcomes to rows of a report
 //! check     link, verify, report
+//! needs     what programs need, and which kernels have it
+//! profile   list, show, compare and capture kernels
 //! confirm   check, and ask an oracle
 //! ```
 
@@ -13,6 +15,8 @@ mod args;
 mod check;
 mod confirm;
 mod input;
+mod needs;
+mod profile;
 mod rows;
 
 use args::{Cli, Command, RequestsArgs};
@@ -49,6 +53,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Confirm(args) => confirm::run(&args),
+        Command::Needs(args) => needs::run(&args),
+        Command::Profile { command } => profile::run(&command),
         Command::Requests(args) => requests(&args),
         Command::Kernels => kernels(),
         Command::Completions { shell } => {
@@ -87,6 +93,9 @@ fn kernels() -> anyhow::Result<u8> {
     let mut out = io::stdout().lock();
     for kernel in veristable_profiles::list() {
         writeln!(out, "{kernel}")?;
+    }
+    for release in veristable_profiles::captured::list() {
+        writeln!(out, "{release}")?;
     }
     writeln!(out, "live")?;
     Ok(0)

@@ -4,17 +4,66 @@
 use std::time::Instant;
 use veristable_btf::{Btf, LineInfo, Record};
 use veristable_isa::{Dialect, Insn, Names, Style, disassemble};
-use veristable_kernel::{DesignId, HelperId, Kernel, ProgType};
+use veristable_kernel::{DesignId, HelperId, Kernel, Profile, ProgType};
+use veristable_needs::{ItemKind, missing};
+use veristable_object::{LinkError, Object};
 use veristable_program::{LoadRequest, LogRequest};
-use veristable_report::{Instruction, Row, SourceLine, Stats, Verdict};
+use veristable_report::{Instruction, Missing, Row, SourceLine, Stats, Verdict};
 use veristable_verifier::log::KernelLog;
 use veristable_verifier::{Dialect as Words, Options, Outcome, Rejected, Silent, verify};
 
 /// Bytes of log that are kept; libbpf's own buffer has this size as well.
 const LOG_SIZE: u32 = 16 << 20;
 
-/// Verifies a request and fills in what is found.
-pub(crate) fn verified(row: Row, request: &LoadRequest, kernel: &dyn Kernel, level: u32) -> Row {
+/// A program that is not loadable as no loader can link it, or not known to be.
+pub(crate) fn unlinked(row: Row, error: &LinkError, object: &Object, kernel: &dyn Kernel) -> Row {
+    let why = error.to_string();
+    if let LinkError::UnknownFact(_) = error {
+        return undecided(row, why);
+    }
+    let info = object.programs().find(|p| p.name == row.program && p.section == row.section);
+    let missing = info.and_then(|info| missing::at_link(error, object, &info, kernel));
+    Row { message: Some(why), missing: missing.map(lacking), ..row }
+}
+
+/// A thing that is missing, for the report.
+fn lacking(missing: veristable_needs::Missing) -> Missing {
+    let veristable_needs::Missing { kind, name, why } = missing;
+    Missing { kind: kind.to_string(), name, why }
+}
+
+/// Names the behaviours that a refusal hangs on: those in which `kernel` would have to be as
+/// `other`, which accepts the program.
+pub(crate) fn explain(row: &mut Row, request: &LoadRequest, kernel: &Profile, other: &Profile) {
+    let Outcome::Rejected(rejected) = verify(request, kernel, &Options::default(), &mut Silent)
+    else {
+        return;
+    };
+    let found = veristable_needs::responsible(request, &rejected, kernel, other);
+    if found.is_empty() {
+        return;
+    }
+    let ids: Vec<&str> = found.iter().map(|behaviour| behaviour.id()).collect();
+    let docs: Vec<&str> = found.iter().map(|behaviour| behaviour.doc().trim()).collect();
+    row.missing = Some(Missing {
+        kind: ItemKind::Behaviour.to_string(),
+        name: ids.join(", "),
+        why: docs.join(" "),
+    });
+}
+
+/// Verifies a request and fills in what is found. `object` is where it was linked from.
+pub(crate) fn verified(
+    row: Row,
+    request: &LoadRequest,
+    object: Option<&Object>,
+    kernel: &dyn Kernel,
+    level: u32,
+) -> Row {
+    if let Some(missing) = missing::map(request, kernel) {
+        let message = Some(missing.why.clone());
+        return Row { message, missing: Some(lacking(missing)), ..typed(row, request) };
+    }
     let options = Options::default();
     let started = Instant::now();
     let (outcome, log) = if level == 0 {
@@ -28,23 +77,33 @@ pub(crate) fn verified(row: Row, request: &LoadRequest, kernel: &dyn Kernel, lev
     };
     let time_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     let row = Row {
-        prog_type: prog_type(request.prog_type),
-        attach_type: attach_type(request),
-        program_insns: request.insns.len() as u64,
         stats: outcome.stats().map(stats),
         time_us: Some(time_us),
         log,
-        ..row
+        ..typed(row, request)
     };
     match outcome {
         Outcome::Accepted(_) => Row { verdict: Verdict::Accepted, ..row },
-        Outcome::Rejected(rejected) => rejection(row, &rejected, request, kernel),
+        Outcome::Rejected(rejected) => {
+            let missing = missing::at_verification(&rejected, request, object, kernel);
+            Row { missing: missing.map(lacking), ..rejection(row, &rejected, request, kernel) }
+        }
         Outcome::Unsupported(feature) => Row {
             insn: feature.insn.and_then(|i| instruction(request, kernel, i)),
             ..undecided(row, feature.to_string())
         },
         Outcome::UnknownFact(fact) => undecided(row, format!("unknown fact: {fact}")),
         Outcome::Aborted(abort) => undecided(row, abort.to_string()),
+    }
+}
+
+/// A row with what the request says of the program.
+fn typed(row: Row, request: &LoadRequest) -> Row {
+    Row {
+        prog_type: prog_type(request.prog_type),
+        attach_type: attach_type(request),
+        program_insns: request.insns.len() as u64,
+        ..row
     }
 }
 

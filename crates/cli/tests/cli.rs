@@ -58,6 +58,67 @@ fn exit_statuses() {
     check(&["check", "--no-such-option", arith], 2);
     check(&["--help"], 0);
     check(&["kernels"], 0);
+    let newer = example("newer.bpf.o");
+    let newer = newer.to_str().unwrap();
+    // One kernel that refuses is enough.
+    check(&["check", "--kernel", "6.12.117", "--kernel", "6.18.15", "--prog", "kfunc", newer], 1);
+    check(&["check", "--kernel", "6.18.15", newer], 0);
+    check(&["needs", newer], 0);
+    check(&["needs"], 2);
+    check(&["needs", "no-such-file.bpf.o"], 2);
+    check(&["needs", "--kernel", "1.0", newer], 2);
+    check(&["profile", "list"], 0);
+    check(&["profile", "show", "6.12.117"], 0);
+    check(&["profile", "show", "1.0"], 2);
+    check(&["profile", "diff", "6.18.15", "6.18.15"], 0);
+    check(&["profile", "diff", "6.12.117", "6.18.15"], 1);
+    check(&["profile"], 2);
+}
+
+/// A captured kernel is one like every other. Nothing is loaded here.
+#[test]
+fn a_captured_kernel_works_everywhere() {
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        eprintln!("skipped: no readable /sys/kernel/btf/vmlinux");
+        return;
+    }
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("captured.profile");
+    let file = file.to_str().unwrap();
+    let capture = veristable(&["profile", "capture", "--no-probes", file]);
+    assert_eq!(capture.status.code(), Some(0), "{}", stderr(&capture));
+    assert_eq!(stdout(&capture).trim(), file);
+    let object = example("fentry_exec.bpf.o");
+    let object = object.to_str().unwrap();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let rows = json(&veristable(&["check", "--format", "json", "--kernel", file, object]));
+    assert!(rows.iter().all(|row| row["kernel"] == release.trim()), "{rows:?}");
+    let live = json(&veristable(&["check", "--format", "json", "--kernel", "live", object]));
+    let verdicts = |rows: &[serde_json::Value]| -> Vec<String> {
+        rows.iter().map(|row| format!("{} {}", row["program"], row["verdict"])).collect()
+    };
+    assert_eq!(verdicts(&rows), verdicts(&live));
+    let check = |args: &[&str], part: &str| {
+        let output = veristable(args);
+        assert!(stdout(&output).contains(part), "{args:?}: {}{}", stdout(&output), stderr(&output));
+    };
+    check(&["needs", "--kernel", file, object], release.trim());
+    check(&["profile", "show", file], release.trim());
+    // Addresses of symbols and modules are not stored, everything else is.
+    check(&["profile", "diff", "live", file, "--section", "all"], "kernel (");
+    check(&["profile", "diff", "live", file], "No differences");
+    // Damage is an error that names the file and what would help.
+    let bytes = std::fs::read(file).unwrap();
+    // The hash in the header is what a file is known by in the cache.
+    let mut other_hash = bytes.clone();
+    other_hash[20] ^= 1;
+    for (name, bytes) in [("half.profile", &bytes[..30]), ("damaged.profile", &other_hash)] {
+        let path = temporary(name, bytes);
+        let output = veristable(&["check", "--kernel", path.to_str().unwrap(), object]);
+        assert_eq!(output.status.code(), Some(2), "{name}");
+        for part in [name, "profile capture"] {
+            assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        }
+    }
 }
 
 #[test]
@@ -192,4 +253,9 @@ fn help_man_and_completions() {
     check(&["man"], ".TH veristable");
     check(&["completions", "bash"], "_veristable");
     check(&["kernels"], "6.18.15");
+    check(&["needs", "--help"], "Exit status");
+    check(&["profile", "--help"], "capture");
+    check(&["profile", "diff", "--help"], "Exit status");
+    check(&["profile", "capture", "--help"], "never attached or run");
+    check(&["man"], "needs");
 }

@@ -12,6 +12,7 @@ pub mod info;
 pub mod manifest;
 pub mod message;
 pub mod mutants;
+pub mod probes;
 mod prototypes;
 pub mod raw;
 mod raw_maps;

@@ -191,6 +191,25 @@ pub fn parse(text: &str, kernel: &dyn Kernel) -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
+/// The program of one case, whatever kernel its expectations are about; `None` if there is no such
+/// case.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it, such as a name that the kernel does not have.
+pub fn program(text: &str, case: &str, kernel: &dyn Kernel) -> Option<anyhow::Result<LoadRequest>> {
+    let lines: Vec<&str> = text.lines().collect();
+    fn name<'t>(line: &&'t str) -> Option<&'t str> {
+        comment(line)?.strip_prefix("case:").map(str::trim)
+    }
+    let header = lines.iter().position(|line| name(line).is_some())?;
+    let from = lines.iter().position(|line| name(line) == Some(case))?;
+    let rest = lines.get(from + 1..)?;
+    let len = rest.iter().position(|line| name(line).is_some()).unwrap_or(rest.len());
+    let case = read_program(lines.get(..header)?, lines.get(from..=from + len)?, from, kernel);
+    Some(case.map(|case| case.request))
+}
+
 /// The comment of a line that has nothing else.
 fn comment<'t>(line: &&'t str) -> Option<&'t str> {
     line.trim().strip_prefix(';').map(str::trim)
@@ -206,6 +225,20 @@ fn read_case(
     if !is_about(header, lines, &kernel.id().name) {
         return Ok(None);
     }
+    let case = read_program(header, lines, first, kernel)?;
+    if case.expect.verdict == Verdict::Missing {
+        bail!("case {:?}, from line {}: nothing is expected", case.name, first + 1);
+    }
+    Ok(Some(case))
+}
+
+/// Reads a case whose expectations may be about other kernels.
+fn read_program(
+    header: &[&str],
+    lines: &[&str],
+    first: usize,
+    kernel: &dyn Kernel,
+) -> anyhow::Result<Case> {
     let mut settings = Settings::default();
     for (at, line) in header.iter().enumerate() {
         if let Some(comment) = comment(line) {
@@ -238,16 +271,13 @@ fn read_case(
         }
     }
     let expect = expect.expect;
-    if expect.verdict == Verdict::Missing {
-        bail!("case {name:?}, from line {}: nothing is expected", first + 1);
-    }
     prototypes::apply(&mut settings.request, &mut structs, &settings.prototypes, &program.labels)
         .with_context(in_case)?;
     structs::finish(&structs, &mut settings.request.maps);
     settings.request.insns = program.insns;
     settings.request.section.clone_from(&name);
     let Settings { kernels, request, .. } = settings;
-    Ok(Some(Case { name, line: first + 1, kernels, request, expect }))
+    Ok(Case { name, line: first + 1, kernels, request, expect })
 }
 
 /// Whether a case is about a kernel: by the setting, and because something is expected of it.

@@ -6,14 +6,11 @@ use crate::LinkError;
 use crate::info::Collected;
 use crate::link::Context;
 use crate::object::CALLBACK_TAG;
-use crate::program::{CALL, Function, LD_IMM64, PSEUDO_CALL, Reloc, RelocKind};
+use crate::program::{Function, PSEUDO_FUNC, Reloc, RelocKind};
 use std::collections::HashMap;
 use veristable_btf::{Linkage, TypeId};
 use veristable_isa::Insn;
 use veristable_program::InfoTable;
-
-/// `BPF_PSEUDO_FUNC`
-const PSEUDO_FUNC: u8 = 4;
 
 /// Where a subprogram is.
 #[derive(Clone, Copy, Debug)]
@@ -161,34 +158,14 @@ impl<'c, 'o> Assembler<'c, 'o> {
     fn callee(&self, function: &Function, place: u32, at: u32) -> Result<Option<usize>, LinkError> {
         let slot = place.saturating_add(at) as usize;
         let Some(insn) = self.insns.get(slot).copied() else { return Ok(None) };
-        let is_call =
-            insn.code == CALL && insn.src() == PSEUDO_CALL && insn.dst() == 0 && insn.off == 0;
-        let is_address = insn.code == LD_IMM64 && insn.src() == PSEUDO_FUNC;
-        if !is_call && !is_address {
-            return Ok(None);
-        }
-        let error = |problem: &str| LinkError::Relocation {
-            function: function.name.to_string(),
-            insn: at,
-            symbol: ".text".into(),
-            problem: problem.to_owned(),
-        };
-        let imm = i64::from(insn.imm);
-        let target = match function.reloc_at(at).map(|reloc| reloc.kind) {
-            Some(RelocKind::ExternCall(_)) => return Ok(None),
-            Some(RelocKind::Call { offset }) => i64::from(offset / 8) + imm + 1,
-            Some(RelocKind::FuncAddress { offset }) => (i64::from(offset) + imm) / 8,
-            Some(_) => return Err(error("the instruction cannot refer to data")),
-            None if is_address => return Err(error("the address of a function is not relocated")),
-            None => i64::from(function.first) + i64::from(at) + imm + 1,
-        };
-        let functions = &self.context.object.functions;
-        let callee =
-            u32::try_from(target).ok().and_then(|target| functions.at(functions.text?, target));
-        match callee {
-            Some(callee) => Ok(Some(callee)),
-            None => Err(error("no function of section `.text` is there")),
-        }
+        self.context.object.functions.callee(function, at, insn).transpose().map_err(|problem| {
+            LinkError::Relocation {
+                function: function.name.to_string(),
+                insn: at,
+                symbol: ".text".into(),
+                problem: problem.to_owned(),
+            }
+        })
     }
 
     /// Appends function and line info (`reloc_prog_func_and_line_info` of libbpf).

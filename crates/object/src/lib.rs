@@ -27,6 +27,7 @@ mod resolve;
 mod sections;
 mod struct_ops;
 mod tables;
+mod uses;
 
 pub use error::{Error, LinkError};
 pub use link::Linked;
@@ -34,3 +35,4 @@ pub use object::{MapInfo, Object, ProgramInfo};
 pub use options::{LinkOptions, TargetProgram};
 pub use preset::Preset;
 pub use sections::{SECTION_DEFS, SectionDef, SectionFlags, section_def};
+pub use uses::{Absence, CoreUse, ExternUse, ProgramUses};

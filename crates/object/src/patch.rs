@@ -24,9 +24,9 @@ const PSEUDO_BTF_ID: u8 = 3;
 const PSEUDO_KFUNC_CALL: u8 = 2;
 /// Helper number in the place of a map that was not created, to which the map's position is added
 /// (`POISON_LDIMM64_MAP_BASE` of libbpf).
-const POISON_MAP: i32 = 2_001_000_000;
+pub(crate) const POISON_MAP: i32 = 2_001_000_000;
 /// The same for a kernel function that is missing (`POISON_CALL_KFUNC_BASE`).
-const POISON_KFUNC: i32 = 2_002_000_000;
+pub(crate) const POISON_KFUNC: i32 = 2_002_000_000;
 /// Bytes of an entry in a jump table of the object.
 const JUMP_ENTRY: u32 = 8;
 /// Bytes of `struct bpf_insn_array_value`.

@@ -17,6 +17,8 @@ pub(crate) const CALL: u8 = 0x85;
 pub(crate) const LD_IMM64: u8 = 0x18;
 /// `BPF_PSEUDO_CALL`
 pub(crate) const PSEUDO_CALL: u8 = 1;
+/// `BPF_PSEUDO_FUNC`
+pub(crate) const PSEUDO_FUNC: u8 = 4;
 /// Longest name that is accepted, as the kernel's symbols have it (`KSYM_NAME_LEN`). Without a
 /// limit names that share their bytes in the file would take many times its size.
 pub(crate) const MAX_NAME: usize = 512;
@@ -150,6 +152,38 @@ impl Functions {
     /// Whether the function is a subprogram.
     pub(crate) fn is_subprogram(&self, function: &Function) -> bool {
         Some(function.section) == self.text
+    }
+
+    /// The subprogram that an instruction of a function calls or takes the address of, or why
+    /// there is none; `None` if it does neither. `insn` has its relocation not yet applied.
+    pub(crate) fn callee(
+        &self,
+        function: &Function,
+        at: u32,
+        insn: Insn,
+    ) -> Option<Result<usize, &'static str>> {
+        let is_call =
+            insn.code == CALL && insn.src() == PSEUDO_CALL && insn.dst() == 0 && insn.off == 0;
+        let reloc = function.reloc_at(at).map(|reloc| reloc.kind);
+        let is_address = insn.code == LD_IMM64
+            && (insn.src() == PSEUDO_FUNC || matches!(reloc, Some(RelocKind::FuncAddress { .. })));
+        if !is_call && !is_address {
+            return None;
+        }
+        let imm = i64::from(insn.imm);
+        let target = match reloc {
+            Some(RelocKind::ExternCall(_)) => return None,
+            Some(RelocKind::Call { offset }) => i64::from(offset / 8) + imm + 1,
+            Some(RelocKind::FuncAddress { offset }) => (i64::from(offset) + imm) / 8,
+            Some(_) => return Some(Err("the instruction cannot refer to data")),
+            None if is_address => {
+                return Some(Err("the address of a function is not relocated"));
+            }
+            None => i64::from(function.first) + i64::from(at) + imm + 1,
+        };
+        let text = self.text.zip(u32::try_from(target).ok());
+        let callee = text.and_then(|(text, target)| self.at(text, target));
+        Some(callee.ok_or("no function of section `.text` is there"))
     }
 
     /// Reads the relocations of one section of code. Those that cannot be make the function

@@ -30,12 +30,16 @@ const MAGIC: &[u8; 8] = b"VSCACHE1";
 const HEADER_LEN: usize = 8 + 32 + 8 + 4 * 8;
 
 /// `$VERISTABLE_CACHE`, else `$XDG_CACHE_HOME/veristable`, else `~/.cache/veristable`.
-fn directory() -> Option<PathBuf> {
+pub(crate) fn directory() -> Option<PathBuf> {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     var("VERISTABLE_CACHE")
         .or_else(|| Some(var("XDG_CACHE_HOME")?.join("veristable")))
         .or_else(|| Some(var("HOME")?.join(".cache/veristable")))
-        .map(|cache| cache.join("kernels"))
+}
+
+/// Where unpacked kernels are.
+fn kernels() -> Option<PathBuf> {
+    directory().map(|cache| cache.join("kernels"))
 }
 
 /// The parts of an unpacked kernel.
@@ -142,18 +146,27 @@ fn bytes(numbers: &[u32]) -> Vec<u8> {
 
 /// Opens a built-in kernel through the cache.
 pub(crate) fn open(kernel: &BuiltIn) -> Result<Profile, ProfileError> {
-    open_in(kernel, directory().as_deref())
+    open_in(kernel, kernels().as_deref())
 }
 
 fn open_in(kernel: &BuiltIn, cache: Option<&Path>) -> Result<Profile, ProfileError> {
     let damaged = |problem: String| ProfileError::damaged(kernel.name, problem);
-    let header = Header::parse(kernel.packed).map_err(damaged)?;
-    let path = cache.map(|cache| cache.join(file_name(kernel, &header)));
+    open_packed(kernel.packed, &kernel.to_string(), cache).map_err(damaged)
+}
+
+/// Opens a packed kernel through the cache; the name is for the file there.
+pub(crate) fn open_captured(packed: &[u8]) -> Result<Profile, String> {
+    open_packed(packed, "captured", kernels().as_deref())
+}
+
+fn open_packed(packed: &[u8], name: &str, cache: Option<&Path>) -> Result<Profile, String> {
+    let header = Header::parse(packed)?;
+    let path = cache.map(|cache| cache.join(file_name(name, &header)));
     if let Some(profile) = path.as_deref().and_then(|path| read(path, &header.sha256)) {
         return Ok(profile);
     }
-    let payload = pack::unpack(kernel.packed).map_err(damaged)?;
-    let mut btf = Btf::open(payload.btf).map_err(|e| damaged(format!("its BTF: {e}")))?;
+    let payload = pack::unpack(packed)?;
+    let mut btf = Btf::open(payload.btf).map_err(|e| format!("its BTF: {e}"))?;
     btf.build_name_index();
     if let Some(path) = path {
         let offsets = bytes(btf.offset_index());
@@ -161,30 +174,35 @@ fn open_in(kernel: &BuiltIn, cache: Option<&Path>) -> Result<Profile, ProfileErr
         let parts =
             Parts { facts: &payload.facts, btf: btf.bytes(), offsets: &offsets, names: &names };
         // Without a cache everything works, only slower.
-        let _ = store(&path, &parts, &header.sha256);
+        let _ = store(&path, |out| parts.write(&header.sha256, out));
     }
-    let facts = pack::read_facts(&payload.facts).map_err(damaged)?;
-    Profile::new(facts, Some(btf)).map_err(|fact| damaged(fact.to_string()))
+    let facts = pack::read_facts(&payload.facts)?;
+    Profile::new(facts, Some(btf)).map_err(|fact| fact.to_string())
 }
 
-fn file_name(kernel: &BuiltIn, header: &Header<'_>) -> String {
+fn file_name(kernel: &str, header: &Header<'_>) -> String {
     let hash: String = header.sha256.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{kernel}-{hash}.kernel")
 }
 
 /// Writes under a temporary name first, so that nobody reads half a file.
-fn store(path: &Path, parts: &Parts<'_>, sha256: &[u8; 32]) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
+pub(crate) fn store(
+    path: &Path,
+    contents: impl FnOnce(&mut io::BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         fs::create_dir_all(directory)?;
     }
     let unique = std::process::id();
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let nanos = nanos.map_or(0, |time| time.subsec_nanos());
-    let temporary = path.with_extension(format!("{unique}.{nanos}.tmp"));
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{unique}.{nanos}.tmp"));
+    let temporary = PathBuf::from(temporary);
     let write = || {
         let file = File::options().write(true).create_new(true).open(&temporary)?;
         let mut out = io::BufWriter::new(file);
-        parts.write(sha256, &mut out)?;
+        contents(&mut out)?;
         out.into_inner().map_err(io::IntoInnerError::into_error)?;
         fs::rename(&temporary, path)
     };

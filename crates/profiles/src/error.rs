@@ -8,7 +8,10 @@ use crate::list;
 #[non_exhaustive]
 pub enum ProfileError {
     /// No built-in kernel has the name.
-    #[error("no built-in kernel is named `{name}`; there are {known}, and `live`")]
+    #[error(
+        "no kernel is named `{name}`, and no file; there are {known}, and `live` \
+         (`veristable profile list` lists them)"
+    )]
     NoSuchKernel {
         /// The name.
         name: String,
@@ -20,6 +23,14 @@ pub enum ProfileError {
     Damaged {
         /// The kernel.
         name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file of a captured kernel cannot be read or written.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: String,
         /// What is wrong.
         problem: String,
     },
@@ -35,7 +46,8 @@ pub enum ProfileError {
 
 impl ProfileError {
     pub(crate) fn no_such_kernel(name: &str) -> Self {
-        let known: Vec<&str> = list().map(|kernel| kernel.name).collect();
+        let built_in = list().map(|kernel| kernel.name.to_owned());
+        let known: Vec<String> = built_in.chain(crate::captured::list()).collect();
         Self::NoSuchKernel { name: name.to_owned(), known: known.join(", ") }
     }
 

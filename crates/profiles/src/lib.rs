@@ -10,23 +10,43 @@
 
 mod builtin;
 mod cache;
+pub mod captured;
 mod error;
 mod inflate;
+pub mod listing;
 mod live;
 pub mod pack;
 
 pub use builtin::{BuiltIn, DEFAULT, find, list};
 pub use error::ProfileError;
-pub use live::live;
+pub use live::{FileError, Files, describe, live};
 
+use std::path::Path;
 use veristable_kernel::Profile;
 
-/// Opens a built-in kernel by its name or an alias: `6.18.15`, `6.18.15-amd64`.
+/// The name of the running kernel.
+pub const LIVE: &str = "live";
+
+/// Opens a kernel by name: a built-in one by its name or an alias (`6.18.15`, `6.18.15-amd64`),
+/// the running one (`live`), one that was captured into the cache by its release, or the file of
+/// one that was captured.
 ///
 /// # Errors
 /// If there is no such kernel, or its data is damaged. A cache that cannot be written or read is
 /// no error: the data is unpacked in memory.
 pub fn open(name: &str) -> Result<Profile, ProfileError> {
-    let builtin = find(name).ok_or_else(|| ProfileError::no_such_kernel(name))?;
-    cache::open(builtin)
+    if let Some(builtin) = find(name) {
+        return cache::open(builtin);
+    }
+    if name == LIVE {
+        return live();
+    }
+    let path = Path::new(name);
+    if name.contains('/') || path.is_file() {
+        return captured::open(path);
+    }
+    match captured::path_of(name).filter(|path| path.is_file()) {
+        Some(path) => captured::open(&path),
+        None => Err(ProfileError::no_such_kernel(name)),
+    }
 }

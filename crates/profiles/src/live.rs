@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The running kernel, from files alone: no system call of BPF is made.
 //!
+//! [`describe`] does the same for another machine whose files can be read, such as a guest.
+//!
 //! Its BTF, configuration and symbols are observed. Everything else is taken over from the nearest
 //! built-in kernel and says "assumed", with the kernel types looked up again in the running BTF:
 //! what that does not have is not there, and what it has beyond the tables is unknown.
@@ -20,41 +22,81 @@ use veristable_kernel::{FactKind, KernelId, Origin, Profile};
 /// No file that is read here is longer.
 const MAX_FILE: u64 = 256 << 20;
 
-/// Describes the running kernel.
+/// Files of the machine whose kernel is described.
+pub trait Files {
+    /// The contents of a file; the path is absolute.
+    ///
+    /// # Errors
+    /// That it cannot be read.
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, FileError>;
+
+    /// Names in a directory, empty if it cannot be read.
+    fn list(&mut self, path: &str) -> Vec<String>;
+}
+
+/// Why a file cannot be read.
+pub type FileError = Box<dyn std::error::Error>;
+
+/// The files of this machine, below a directory.
+struct Local<'r>(&'r Path);
+
+impl Local<'_> {
+    fn path(&self, path: &str) -> std::path::PathBuf {
+        self.0.join(path.trim_start_matches('/'))
+    }
+}
+
+impl Files for Local<'_> {
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, FileError> {
+        read(&self.path(path))
+    }
+
+    fn list(&mut self, path: &str) -> Vec<String> {
+        let Ok(directory) = fs::read_dir(self.path(path)) else { return Vec::new() };
+        directory.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+    }
+}
+
+/// Describes the running kernel. Its behaviours are those that were found out when it was
+/// captured into the cache ([`crate::captured`]), if it was; else they are assumed.
 ///
 /// # Errors
 /// If this is not Linux, or the nearest built-in kernel cannot be opened.
 pub fn live() -> Result<Profile, ProfileError> {
-    live_at(Path::new("/"))
+    let profile = live_at(Path::new("/"))?;
+    Ok(crate::captured::with_known_behaviours(profile))
 }
 
 /// As [`live`], with all files below `root`.
 fn live_at(root: &Path) -> Result<Profile, ProfileError> {
-    let osrelease = root.join("proc/sys/kernel/osrelease");
-    let release = read(&osrelease).and_then(|bytes| Ok(String::from_utf8(bytes)?));
-    let release = release.map_err(|problem| ProfileError::Live {
-        path: osrelease.display().to_string(),
-        problem: problem.to_string(),
-    })?;
-    let release = release.trim().to_owned();
+    describe(&mut Local(root), "live")
+}
+
+/// Describes the kernel of a machine by its files, under a name.
+///
+/// # Errors
+/// If its release cannot be read, or the nearest built-in kernel cannot be opened.
+pub fn describe(files: &mut dyn Files, name: &str) -> Result<Profile, ProfileError> {
+    const OSRELEASE: &str = "/proc/sys/kernel/osrelease";
+    let error = |problem: String| ProfileError::Live { path: OSRELEASE.to_owned(), problem };
+    let release = files.read(OSRELEASE).and_then(|bytes| Ok(String::from_utf8(bytes)?));
+    let release = release.map_err(|problem| error(problem.to_string()))?.trim().to_owned();
     let version_code = version_code(&release);
     let mut inputs = Vec::new();
-    let btf = running_btf(root, &mut inputs);
-    let config = config(root, &release, &mut inputs);
-    let symbols = symbols(root, &mut inputs);
-    let nearest = nearest(version_code, arch()).ok_or_else(|| ProfileError::Live {
-        path: osrelease.display().to_string(),
-        problem: "there is no built-in kernel to start from".to_owned(),
-    })?;
+    let btf = running_btf(files, &mut inputs);
+    let config = config(files, &release, &mut inputs);
+    let symbols = symbols(files, &mut inputs);
+    let nearest = nearest(version_code, arch())
+        .ok_or_else(|| error("there is no built-in kernel to start from".to_owned()))?;
     let nearest = crate::open(nearest.name)?.into_facts();
-    let name = nearest.id.name.clone();
+    let nearest_name = nearest.id.name.clone();
     inputs.push(Input {
         name: "everything else".to_owned(),
         sha256: String::new(),
-        origin: format!("assumed to be as in {name}"),
+        origin: format!("assumed to be as in {nearest_name}"),
     });
     let facts = Facts {
-        id: KernelId { name: "live".to_owned(), release, arch: arch().to_owned(), version_code },
+        id: KernelId { name: name.to_owned(), release, arch: arch().to_owned(), version_code },
         origins: origins(&nearest, btf.is_some(), config.is_some(), symbols.is_some()),
         config,
         symbols,
@@ -62,17 +104,22 @@ fn live_at(root: &Path) -> Result<Profile, ProfileError> {
         ..nearest
     };
     let facts = relocate(facts, btf.as_ref());
-    let more_helpers = btf.as_ref().map_or_else(Vec::new, |btf| later_helpers(btf, &facts));
-    let profile = Profile::new(facts, btf).map_err(|fact| ProfileError::damaged(&name, fact))?;
-    let modules = profile.shared_btf().map(|base| modules(root, &base));
-    let profile = profile.with_more_helpers(more_helpers);
+    let profile =
+        Profile::new(facts, btf).map_err(|fact| ProfileError::damaged(&nearest_name, fact))?;
+    let modules = profile.shared_btf().map(|base| modules(files, &base));
+    let profile = with_later_helpers(profile);
     Ok(match modules {
         Some(modules) => profile.with_modules(modules),
         None => profile,
     })
 }
 
-type FileError = Box<dyn std::error::Error>;
+/// Adds the names of helpers that the kernel's own BTF has beyond the tables, which were taken
+/// over from another kernel.
+pub(crate) fn with_later_helpers(profile: Profile) -> Profile {
+    let later = profile.shared_btf().map(|btf| later_helpers(&btf, profile.facts()));
+    profile.with_more_helpers(later.unwrap_or_default())
+}
 
 /// Reads a file whose size is not known before, as those of procfs are.
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {
@@ -109,30 +156,27 @@ fn nearest(version_code: u32, arch: &str) -> Option<&'static BuiltIn> {
     })
 }
 
-fn observed(inputs: &mut Vec<Input>, name: &str, path: &Path) {
-    let origin = format!("observed: {}", path.display());
+fn observed(inputs: &mut Vec<Input>, name: &str, path: &str) {
+    let origin = format!("observed: {path}");
     inputs.push(Input { name: name.to_owned(), sha256: String::new(), origin });
 }
 
-fn running_btf(root: &Path, inputs: &mut Vec<Input>) -> Option<Btf<'static>> {
-    let path = root.join("sys/kernel/btf/vmlinux");
-    let mut btf = Btf::open(read(&path).ok()?).ok()?;
+fn running_btf(files: &mut dyn Files, inputs: &mut Vec<Input>) -> Option<Btf<'static>> {
+    const PATH: &str = "/sys/kernel/btf/vmlinux";
+    let mut btf = Btf::open(files.read(PATH).ok()?).ok()?;
     btf.build_name_index();
-    observed(inputs, "vmlinux.btf", &path);
+    observed(inputs, "vmlinux.btf", PATH);
     Some(btf)
 }
 
-fn config(root: &Path, release: &str, inputs: &mut Vec<Input>) -> Option<Config> {
-    let packed = root.join("proc/config.gz");
-    let unpacked = |path: &Path| inflate::gunzip(&read(path).ok()?).ok();
-    let plain = [format!("boot/config-{release}"), format!("lib/modules/{release}/config")];
-    let candidates = [packed].into_iter().chain(plain.iter().map(|path| root.join(path)));
-    for path in candidates {
-        let bytes = match path.extension() {
-            Some(gz) if gz == "gz" => unpacked(&path),
-            _ => read(&path).ok(),
-        };
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+fn config(files: &mut dyn Files, release: &str, inputs: &mut Vec<Input>) -> Option<Config> {
+    let packed = "/proc/config.gz".to_owned();
+    let plain = [format!("/boot/config-{release}"), format!("/lib/modules/{release}/config")];
+    for path in [packed].into_iter().chain(plain) {
+        let Ok(bytes) = files.read(&path) else { continue };
+        let unpacked =
+            if path.ends_with(".gz") { inflate::gunzip(&bytes).ok() } else { Some(bytes) };
+        let text = unpacked.and_then(|bytes| String::from_utf8(bytes).ok());
         if let Some(config) = text.as_deref().and_then(Config::parse)
             && !config.is_empty()
         {
@@ -143,24 +187,25 @@ fn config(root: &Path, release: &str, inputs: &mut Vec<Input>) -> Option<Config>
     None
 }
 
-fn symbols(root: &Path, inputs: &mut Vec<Input>) -> Option<Symbols> {
-    let path = root.join("proc/kallsyms");
-    let text = String::from_utf8(read(&path).ok()?).ok()?;
+fn symbols(files: &mut dyn Files, inputs: &mut Vec<Input>) -> Option<Symbols> {
+    const PATH: &str = "/proc/kallsyms";
+    let text = String::from_utf8(files.read(PATH).ok()?).ok()?;
     let symbols = Symbols::parse(&text).filter(|symbols| !symbols.is_empty())?;
-    observed(inputs, "kallsyms", &path);
+    observed(inputs, "kallsyms", PATH);
     Some(symbols)
 }
 
 /// BTF of the modules that are loaded now.
-fn modules(root: &Path, base: &Arc<Btf<'static>>) -> BTreeMap<String, Btf<'static>> {
-    let Ok(directory) = fs::read_dir(root.join("sys/kernel/btf")) else { return BTreeMap::new() };
-    let module = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().ok().filter(|name| name != "vmlinux")?;
-        let bytes = read(&entry.path()).ok()?;
-        let btf = Btf::open_split(bytes, Base::Shared(Arc::clone(base))).ok()?;
-        Some((name, btf))
-    };
-    directory.filter_map(Result::ok).filter_map(module).collect()
+fn modules(files: &mut dyn Files, base: &Arc<Btf<'static>>) -> BTreeMap<String, Btf<'static>> {
+    const DIRECTORY: &str = "/sys/kernel/btf";
+    let mut found = BTreeMap::new();
+    for name in files.list(DIRECTORY).into_iter().filter(|name| name != "vmlinux") {
+        let Ok(bytes) = files.read(&format!("{DIRECTORY}/{name}")) else { continue };
+        if let Ok(btf) = Btf::open_split(bytes, Base::Shared(Arc::clone(base))) {
+            found.insert(name, btf);
+        }
+    }
+    found
 }
 
 fn origins(nearest: &Facts, btf: bool, config: bool, symbols: bool) -> Vec<(FactKind, Origin)> {

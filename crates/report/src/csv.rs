@@ -7,7 +7,7 @@
 use crate::{Row, Verdict, Writer};
 use std::io;
 
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 15] = [
     "file_name",
     "prog_name",
     "verdict",
@@ -21,6 +21,8 @@ const HEADER: [&str; 13] = [
     "attach_type",
     "kernel",
     "message",
+    "missing_kind",
+    "missing",
 ];
 
 /// Writes comma-separated values.
@@ -67,6 +69,8 @@ impl<W: io::Write> Writer for CsvWriter<W> {
             &row.attach_type,
             &row.kernel,
             row.message.as_deref().unwrap_or(""),
+            row.missing.as_ref().map_or("", |missing| &missing.kind),
+            row.missing.as_ref().map_or("", |missing| &missing.name),
         ])?;
         Ok(())
     }

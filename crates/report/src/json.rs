@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! JSON: one object a line per program and kernel.
 
-use crate::{Row, Stats, Verdict, Writer};
+use crate::{Missing, Row, Stats, Verdict, Writer};
 use serde::Serialize;
 use std::io;
 use veristable_kernel::errno_name;
@@ -35,6 +35,8 @@ struct Line<'a> {
     insn_text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Source<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'a Missing>,
     program_insns: u64,
     stats: Option<Stats>,
     time_us: Option<u64>,
@@ -73,6 +75,7 @@ impl<W: io::Write> Writer for JsonWriter<W> {
                 column: s.column,
                 text: &s.text,
             }),
+            missing: row.missing.as_ref(),
             program_insns: row.program_insns,
             stats: row.stats,
             time_us: row.time_us,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The model that every format renders.
 
+use core::fmt;
 use serde::Serialize;
 
 /// What was found about one program on one kernel.
@@ -67,6 +68,29 @@ pub struct Instruction {
     pub source: Option<SourceLine>,
 }
 
+/// What a kernel that refuses lacks, where that is the reason.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Missing {
+    /// What kind of thing: `helper`, `kfunc`, `map type`, `instruction`, `behaviour`, …
+    pub kind: String,
+    /// Its name; several behaviours are joined by `, `.
+    pub name: String,
+    /// In what way it is missing.
+    pub why: String,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.kind {
+            // A kernel may refuse because it behaves so, or because it does not.
+            "behaviour" => write!(f, "differs in behaviour {}", self.name),
+            // The name says what it is.
+            "attach target" => write!(f, "lacks {}", self.name),
+            kind => write!(f, "lacks {kind} {}", self.name),
+        }
+    }
+}
+
 /// The result for one program and one kernel.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Row {
@@ -90,6 +114,8 @@ pub struct Row {
     pub message: Option<String>,
     /// The instruction concerned.
     pub insn: Option<Instruction>,
+    /// What the kernel lacks, where that is the reason.
+    pub missing: Option<Missing>,
     /// Instructions of the linked program.
     pub program_insns: u64,
     /// Counts, where the verifier ran.

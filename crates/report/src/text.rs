@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Text for people: a table in veristat's manner, then each refusal with its source line, its
-//! instruction and the kernel's words.
+//! Text for people: a table, then each refusal with its source line, its instruction and the
+//! kernel's words. For one kernel the table is in veristat's manner; for several it has a line for
+//! each program and a column for each kernel.
 
-use crate::{Row, Summary, Verdict, Writer};
+use crate::table::{self, Cell, Column, cut, paint};
+use crate::{Instruction, Row, Summary, Verdict, Writer};
 use anstyle::{AnsiColor, Style};
 use std::io;
 use veristable_kernel::errno_name;
@@ -28,26 +30,12 @@ impl<W: io::Write> TextWriter<W> {
     }
 }
 
-/// A column: heading, whether it is aligned to the right, and its cell.
-type Column = (&'static str, bool, fn(&Row) -> String);
-
 fn stat(row: &Row, value: fn(&crate::Stats) -> u64) -> String {
     row.stats.as_ref().map_or_else(|| "-".into(), |s| value(s).to_string())
 }
 
-const COLUMNS: [Column; 8] = [
-    ("File", false, |r| base_name(&r.file).to_owned()),
-    ("Program", false, |r| r.program.clone()),
-    ("Kernel", false, |r| r.kernel.clone()),
-    ("Verdict", false, |r| r.verdict.word().to_owned()),
-    ("Duration (us)", true, |r| r.time_us.map_or_else(|| "-".into(), |t| t.to_string())),
-    ("Insns", true, |r| stat(r, |s| s.processed_insns)),
-    ("States", true, |r| stat(r, |s| s.total_states)),
-    ("Peak states", true, |r| stat(r, |s| s.peak_states)),
-];
-
-/// Index of the verdict in [`COLUMNS`], which alone has colour.
-const VERDICT: usize = 3;
+/// Longest text of a cell about one kernel among several.
+const CELL: usize = 56;
 
 fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
@@ -62,49 +50,75 @@ fn style(verdict: Verdict) -> Style {
     color.on_default().bold()
 }
 
+/// One kernel: a line for each program with its figures.
+fn one_kernel(rows: &[Row]) -> (Vec<Column>, Vec<Vec<Cell>>) {
+    let left = ["File", "Program", "Kernel", "Verdict"].map(Column::left);
+    let right = ["Duration (us)", "Insns", "States", "Peak states"].map(Column::right);
+    let line = |row: &Row| {
+        vec![
+            base_name(&row.file).into(),
+            row.program.as_str().into(),
+            row.kernel.as_str().into(),
+            Cell::styled(row.verdict.word(), style(row.verdict)),
+            row.time_us.map_or_else(|| "-".into(), |t| t.to_string()).into(),
+            stat(row, |s| s.processed_insns).into(),
+            stat(row, |s| s.total_states).into(),
+            stat(row, |s| s.peak_states).into(),
+        ]
+    };
+    (left.into_iter().chain(right).collect(), rows.iter().map(line).collect())
+}
+
+/// Several kernels: a line for each program, a column for each kernel.
+fn many_kernels(rows: &[Row], kernels: &[&str]) -> (Vec<Column>, Vec<Vec<Cell>>) {
+    let columns = ["File", "Program"].iter().chain(kernels).map(|text| Column::left(*text));
+    let mut programs: Vec<(&str, &str, Vec<Cell>)> = Vec::new();
+    for row in rows {
+        let at = kernels.iter().position(|kernel| *kernel == row.kernel).unwrap_or(0);
+        let cell = Cell::styled(cut(&answer(row), CELL), style(row.verdict));
+        // Rows of one program stand together, one for each kernel.
+        if let Some((file, program, cells)) = programs.last_mut()
+            && (*file, *program) == (row.file.as_str(), row.program.as_str())
+            && let Some(empty) = cells.get_mut(at + 2).filter(|cell| cell.text.is_empty())
+        {
+            *empty = cell;
+            continue;
+        }
+        let mut cells: Vec<Cell> = vec![Cell::default(); kernels.len() + 2];
+        cells[0] = base_name(&row.file).into();
+        cells[1] = row.program.as_str().into();
+        cells[at + 2] = cell;
+        programs.push((&row.file, &row.program, cells));
+    }
+    (columns.collect(), programs.into_iter().map(|(_, _, cells)| cells).collect())
+}
+
+/// What a kernel answers, in a few words: what it lacks by name where that is the reason, else the
+/// beginning of its message and the place.
+fn answer(row: &Row) -> String {
+    if row.verdict == Verdict::Accepted {
+        return row.verdict.word().to_owned();
+    }
+    if let Some(missing) = &row.missing {
+        return missing.to_string();
+    }
+    let mut text = row.verdict.word().to_owned();
+    if let Some(line) = row.message.as_deref().and_then(|message| message.lines().next()) {
+        // The place first: it is what is cut last.
+        text = match &row.insn {
+            Some(Instruction { source: Some(source), .. }) => {
+                format!("{text}, {}:{}: {line}", base_name(&source.file), source.line)
+            }
+            Some(insn) => format!("{text}, instruction {}: {line}", insn.index),
+            None => format!("{text}: {line}"),
+        };
+    }
+    text
+}
+
 impl<W: io::Write> TextWriter<W> {
     fn paint(&self, style: Style, text: &str) -> String {
-        if self.options.color {
-            format!("{}{text}{}", style.render(), style.render_reset())
-        } else {
-            text.to_owned()
-        }
-    }
-
-    fn table(&mut self) -> io::Result<()> {
-        let cells: Vec<[String; 8]> =
-            self.rows.iter().map(|row| COLUMNS.map(|(_, _, cell)| cell(row))).collect();
-        let mut width = COLUMNS.map(|(heading, _, _)| heading.len());
-        for row in &cells {
-            for (w, cell) in width.iter_mut().zip(row) {
-                *w = (*w).max(cell.chars().count());
-            }
-        }
-        let pad = |text: &str, column: usize| {
-            let fill = " ".repeat(width[column].saturating_sub(text.chars().count()));
-            if COLUMNS[column].1 { (fill, String::new()) } else { (String::new(), fill) }
-        };
-        let mut lines = String::new();
-        let mut line = |cells: &[String; 8], painted: Option<&str>| {
-            let parts: Vec<String> = cells
-                .iter()
-                .enumerate()
-                .map(|(i, text)| {
-                    let (before, after) = pad(text, i);
-                    let text = painted.filter(|_| i == VERDICT).unwrap_or(text);
-                    format!("{before}{text}{after}")
-                })
-                .collect();
-            lines.push_str(parts.join("  ").trim_end());
-            lines.push('\n');
-        };
-        line(&COLUMNS.map(|(heading, _, _)| heading.to_owned()), None);
-        line(&width.map(|w| "-".repeat(w)), None);
-        for (row, cells) in self.rows.iter().zip(&cells) {
-            let painted = self.paint(style(row.verdict), &cells[VERDICT]);
-            line(cells, Some(&painted));
-        }
-        self.out.write_all(lines.as_bytes())
+        paint(self.options.color, style, text)
     }
 
     fn details(&mut self, row: &Row) -> io::Result<()> {
@@ -130,6 +144,11 @@ impl<W: io::Write> TextWriter<W> {
         for line in row.message.iter().flat_map(|m| m.lines()) {
             writeln!(self.out, "   = {line}")?;
         }
+        if let Some(missing) = &row.missing {
+            let why =
+                if missing.why.is_empty() { String::new() } else { format!(": {}", missing.why) };
+            writeln!(self.out, "   = {} {missing}{why}", row.kernel)?;
+        }
         Ok(())
     }
 }
@@ -141,8 +160,16 @@ impl<W: io::Write> Writer for TextWriter<W> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.table()?;
         let rows = std::mem::take(&mut self.rows);
+        let mut kernels: Vec<&str> = Vec::new();
+        for row in &rows {
+            if !kernels.contains(&row.kernel.as_str()) {
+                kernels.push(&row.kernel);
+            }
+        }
+        let (columns, lines) =
+            if kernels.len() > 1 { many_kernels(&rows, &kernels) } else { one_kernel(&rows) };
+        table::write(&mut self.out, self.options.color, &columns, &lines)?;
         for row in &rows {
             if row.verdict != Verdict::Accepted {
                 self.details(row)?;
@@ -153,13 +180,18 @@ impl<W: io::Write> Writer for TextWriter<W> {
                 writeln!(self.out, "\n{title}\n{}", log.trim_end())?;
             }
         }
-        let mut summary = Summary::default();
-        rows.iter().for_each(|row| summary.add(row.verdict));
-        writeln!(
-            self.out,
-            "\n{} accepted, {} rejected, {} not loadable, {} unsupported.",
-            summary.accepted, summary.rejected, summary.not_loadable, summary.unsupported
-        )?;
+        writeln!(self.out)?;
+        for kernel in if kernels.len() > 1 { kernels } else { vec![""] } {
+            let mut summary = Summary::default();
+            let counted = rows.iter().filter(|row| kernel.is_empty() || row.kernel == kernel);
+            counted.for_each(|row| summary.add(row.verdict));
+            let of = if kernel.is_empty() { String::new() } else { format!("{kernel}: ") };
+            writeln!(
+                self.out,
+                "{of}{} accepted, {} rejected, {} not loadable, {} unsupported.",
+                summary.accepted, summary.rejected, summary.not_loadable, summary.unsupported
+            )?;
+        }
         self.out.flush()
     }
 }

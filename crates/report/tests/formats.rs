@@ -18,6 +18,7 @@ fn rows() -> Vec<Row> {
         errno: None,
         message: None,
         insn: None,
+        missing: None,
         program_insns: 2,
         stats: Some(Stats {
             processed_insns: 2,
@@ -140,7 +141,7 @@ fn csv_uses_the_column_names_of_veristat() {
             "file_name,prog_name,verdict,duration,total_insns,total_states,peak_states,"
         )
     );
-    assert_eq!(lines.next().unwrap(), "dir/a.bpf.o,good,success,12,2,1,1,0,2,xdp,xdp,6.18.15,");
+    assert_eq!(lines.next().unwrap(), "dir/a.bpf.o,good,success,12,2,1,1,0,2,xdp,xdp,6.18.15,,,");
     assert!(lines.next().unwrap().contains("bad,failure"));
     assert!(lines.next().unwrap().contains("later,unsupported"));
 }

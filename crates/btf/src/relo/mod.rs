@@ -425,6 +425,18 @@ impl<'t> Relocator<'t> {
         Ok(Spec::parse(local, relo, kind)?.to_string())
     }
 
+    /// What a relocation speaks of, for people: `task_struct.pid`, `bpf_func_id::BPF_FUNC_loop`, or
+    /// a type's name, without flavours.
+    ///
+    /// # Errors
+    ///
+    /// If the relocation is malformed.
+    pub fn subject(local: &Btf<'_>, relo: &CoreRelo) -> Result<String, RelocError> {
+        let number = relo.kind_number;
+        let kind = relo.kind().ok_or(RelocError::UnknownKind { number })?;
+        Ok(Spec::parse(local, relo, kind)?.subject())
+    }
+
     /// Looks for the types of the kernel that have the name and kind of the object's type.
     fn prepare_candidates(&mut self, id: TypeId) -> Result<(), RelocError> {
         if self.candidates.contains_key(&id) {

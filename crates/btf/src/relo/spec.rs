@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! What a relocation speaks of: a path from a type to a field, an enum value, or the type itself.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -78,6 +79,31 @@ impl<'b> Spec<'b> {
             id = spec.step_into(id, index)?;
         }
         Ok(spec)
+    }
+
+    /// The path in words, without flavours: `root.member[index].member`, `enum::value`, or the
+    /// type's name.
+    pub(super) fn subject(&self) -> String {
+        let essential =
+            |name: &[u8]| String::from_utf8_lossy(names::essential_name(name)).into_owned();
+        let root = self.btf.type_by_id(self.root).ok();
+        let mut text = root.map_or_else(String::new, |ty| essential(ty.name_bytes()));
+        for (position, step) in self.steps.iter().enumerate() {
+            match step.name {
+                Some(name) if self.kind.is_enum_value() => {
+                    text.push_str("::");
+                    text.push_str(&essential(name));
+                }
+                Some(name) => {
+                    text.push('.');
+                    text.push_str(&String::from_utf8_lossy(name));
+                }
+                // The first index is that of the root, nearly always 0.
+                None if position > 0 => text.push_str("[]"),
+                None => {}
+            }
+        }
+        text
     }
 
     /// Moves on by `index` elements of `size` bytes.

@@ -435,6 +435,46 @@ impl Profile {
         self
     }
 
+    /// The same kernel with all behaviours of another description of it, and with what that says
+    /// about where they are known from.
+    #[must_use]
+    pub fn with_behaviours_of(mut self, other: &Self) -> Self {
+        self.behaviours = other.behaviours;
+        self.facts.behaviours.clone_from(&other.facts.behaviours);
+        let is_behaviours = |kind: &FactKind| *kind == FactKind::Behaviours;
+        let origin = other.facts.origins.iter().find(|(kind, _)| is_behaviours(kind));
+        for (_, known) in self.facts.origins.iter_mut().filter(|(kind, _)| is_behaviours(kind)) {
+            *known = origin.map_or(Origin::Unknown, |(_, origin)| *origin);
+        }
+        let inputs = other.facts.inputs.iter().filter(|input| input.name == Self::PROBES);
+        self.facts.inputs.extend(inputs.cloned());
+        self
+    }
+
+    /// Name of the input that says which behaviours were found out by asking the kernel.
+    pub const PROBES: &str = "behaviour probes";
+
+    /// Says how behaviours are known after a kernel was asked for them.
+    #[must_use]
+    pub fn with_probes(mut self, origin: Origin, found: String) -> Self {
+        for (kind, known) in &mut self.facts.origins {
+            if *kind == FactKind::Behaviours {
+                *known = origin;
+            }
+        }
+        self.facts.inputs.retain(|input| input.name != Self::PROBES);
+        let name = Self::PROBES.to_string();
+        self.facts.inputs.push(Input { name, sha256: String::new(), origin: found });
+        self
+    }
+
+    /// The same kernel under another name.
+    #[must_use]
+    pub fn named(mut self, name: String) -> Self {
+        self.facts.id.name = name;
+        self
+    }
+
     /// The kernel's BTF, to share.
     #[must_use]
     pub fn shared_btf(&self) -> Option<Arc<Btf<'static>>> {

@@ -44,6 +44,13 @@ impl Config {
         self.values.get(at).filter(|_| at != 0).map(|value| self.texts.get(*value))
     }
 
+    /// The options that are set, by name without `CONFIG_`, and their values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let numbers = (0..self.names.len()).map(StrId);
+        let options = numbers.map(|id| self.names.get(id)).zip(&self.values);
+        options.skip(1).map(|(name, value)| (name, self.texts.get(*value)))
+    }
+
     /// How many options are set.
     #[must_use]
     pub fn len(&self) -> u32 {
@@ -85,6 +92,11 @@ impl Symbols {
     pub fn get(&self, name: &str) -> Option<u64> {
         let at = usize::try_from(self.names.find(name)?.0).ok()?;
         self.addresses.get(at).filter(|_| at != 0).copied()
+    }
+
+    /// Keeps the names alone; every address becomes 0, which stands for unknown.
+    pub fn forget_addresses(&mut self) {
+        self.addresses.fill(0);
     }
 
     /// How many symbols there are.
