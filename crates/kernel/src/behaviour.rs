@@ -102,36 +102,45 @@ behaviours! {
     /// `may_goto` (`BPF_JMP | BPF_JCOND`) is an instruction.
     MayGoto "may-goto" since "6.9",
     /// `may_goto` may have the offset 0.
-    MayGotoNext "may-goto-next" since "6.15",
+    MayGotoNext "may-goto-next" since "6.15"
+        probe "behaviours_calls: may_goto to the next instruction",
     /// Load-acquire and store-release are instructions.
-    LoadAcquireStoreRelease "load-acquire-store-release" since "6.15",
+    LoadAcquireStoreRelease "load-acquire-store-release" since "6.15"
+        probe "behaviours_memory: load-acquire of eight bytes",
     /// `gotox`, a jump through a register and an instruction array, is an instruction.
     IndirectJump "indirect-jump" since "6.19",
     /// Loops converge by strongly connected components of the control flow graph, before that by
     /// loop entries.
     SccLoops "scc-loops" since "6.17",
     /// Negation keeps the range of its operand.
-    NegKeepsRange "neg-keeps-range" since "6.18",
+    NegKeepsRange "neg-keeps-range" since "6.18"
+        probe "behaviours_values: negation",
     /// AND and OR of a register that is 0 or -1 go on as two states (`maybe_fork_scalars`). Also in
     /// 6.12.117 by a backport, and not in 6.18.15.
-    ForkOnSignMask "fork-on-sign-mask" since "7.0",
+    ForkOnSignMask "fork-on-sign-mask" since "7.0"
+        probe "behaviours_values: AND of a sign mask",
     /// A signed range of the low half that crosses the sign learns from an unsigned one that meets
     /// only one of its parts (`__reg32_deduce_bounds`).
-    SignCrossingLowHalf "sign-crossing-low-half" since "7.0",
+    SignCrossingLowHalf "sign-crossing-low-half" since "7.0"
+        probe "behaviours_values: signed range of the low half that crosses the sign",
     /// The 64-bit ranges learn from the signed range of the low half as well
     /// (`__reg_deduce_mixed_bounds`).
     SignedLowHalf "signed-low-half" since "7.0",
     /// Unsigned sums and differences keep a range where both ends wrap; before that any overflow
     /// forgets it (`scalar_min_max_add`, `scalar_min_max_sub`).
-    BothEndsWrap "both-ends-wrap" since "6.17",
+    BothEndsWrap "both-ends-wrap" since "6.17"
+        probe "behaviours_values: sum of which both ends wrap",
     /// Products keep signed ranges and whatever does not overflow; before that the product is
     /// unbounded if a factor may be negative or exceeds half of the width (`scalar_min_max_mul`).
-    SignedProducts "signed-products" since "6.14",
+    SignedProducts "signed-products" since "6.14"
+        probe "behaviours_values: signed product",
     /// The bits of a product come from the union of both cases of an unknown bit (`tnum_mul`).
-    UnionProduct "union-product" since "6.18",
+    UnionProduct "union-product" since "6.18"
+        probe "behaviours_values: bits of a product",
     /// A shift left by 32 keeps a signed range of the low half that is below zero
     /// (`__scalar64_min_max_lsh`).
-    NegativeShiftBy32 "negative-shift-by-32" since "7.0",
+    NegativeShiftBy32 "negative-shift-by-32" since "7.0"
+        probe "behaviours_values: shift by 32 of a negative number",
     /// Loading the return value of a function from the context forgets what the register held
     /// before its range is set; otherwise that is only narrowed (`check_mem_access`).
     RestartReturnValue "restart-return-value" since "7.0",
@@ -140,14 +149,17 @@ behaviours! {
     /// `r += r` does not count as a distance between linked numbers (`adjust_reg_min_max_vals`).
     SelfSumUnlinked "self-sum-unlinked" since "7.0",
     /// A 32-bit comparison of a pointer decides nothing (`is_branch_taken`).
-    HalfPointerUndecided "half-pointer-undecided" since "7.0",
+    HalfPointerUndecided "half-pointer-undecided" since "7.0"
+        probe "behaviours_values: 32-bit comparison of a map",
     /// A pointer that may be half a gigabyte or more away may be null (`reg_not_null`).
-    FarPointerMayBeNull "far-pointer-may-be-null" since "7.0",
+    FarPointerMayBeNull "far-pointer-may-be-null" since "7.0"
+        probe "behaviours_values: pointer far away",
     /// Pointers to buffers and XDP sockets are never null (`reg_not_null`).
     BufferNeverNull "buffer-never-null" since "7.0",
     /// A pointer that equals another is not null only if that one is certainly not null; otherwise,
     /// if exactly that one is not of a type that may be null (`check_cond_jmp_op`).
-    EqualToValidPointer "equal-to-valid-pointer" since "7.0",
+    EqualToValidPointer "equal-to-valid-pointer" since "7.0"
+        probe "behaviours_values: pointer equal to one into the stack",
     /// Too many pending branches refuse the program with E2BIG everywhere (`push_stack`,
     /// `push_async_cb`); otherwise the errno depends on the caller.
     BranchLimitE2big "branch-limit-e2big" since "7.0",
@@ -156,17 +168,21 @@ behaviours! {
     ScalarPlusPointerCopies "scalar-plus-pointer-copies" since "7.0",
     /// Arithmetic with an arena pointer as the second operand is allowed and gives an arena pointer
     /// (`adjust_reg_min_max_vals`).
-    ArenaEitherOperand "arena-either-operand" since "7.0",
+    ArenaEitherOperand "arena-either-operand" since "7.0"
+        probe "behaviours_memory: number plus arena pointer",
     /// Loads from arenas may extend the sign (`convert_ctx_accesses`).
-    ArenaSignExtension "arena-sign-extension" since "6.18",
+    ArenaSignExtension "arena-sign-extension" since "6.18"
+        probe "behaviours_memory: sign-extending load from an arena",
     /// An error on a speculative path ends the path with a barrier instead of refusing the program
     /// (`do_check`). With it goes ENOMEM for a path that cannot be pushed.
     SpeculationBarriers "speculation-barriers" since "6.17",
     /// Stack that a callee only reads keeps what was spilled there; before that every buffer of a
     /// callee counts as written (`check_stack_range_initialized`).
-    ReadBuffersKeepSlots "read-buffers-keep-slots" since "6.14",
+    ReadBuffersKeepSlots "read-buffers-keep-slots" since "6.14"
+        probe "behaviours_memory: pointer spilled in a key",
     /// A pointer to a buffer must be tested for null (`check_mem_access`).
-    NullableBuffersChecked "nullable-buffers-checked" since "7.0",
+    NullableBuffersChecked "nullable-buffers-checked" since "7.0"
+        probe "behaviours_memory: buffer that may be null",
     /// Atomic instructions may not be reached with pointers of different types; otherwise only
     /// arena pointers count (`check_atomic_rmw`).
     AtomicsRememberPointer "atomics-remember-pointer" since "7.0",
@@ -178,28 +194,34 @@ behaviours! {
     WalkToPrimitive "walk-to-primitive" since "6.17",
     /// Nothing behind the end of an allocated object is a flexible array, and elements have a size
     /// (`btf_struct_walk`).
-    ObjectsLackFlexArrays "objects-lack-flex-arrays" since "7.0",
+    ObjectsLackFlexArrays "objects-lack-flex-arrays" since "7.0"
+        probe "behaviours_objects: flexible array of an object",
     /// Arguments and results of kernel functions may be unions (`btf_type_is_struct`).
     UnionsByValue "unions-by-value" since "6.15",
     /// Qualifiers do not matter when a context argument is found to point to `void` or a number
     /// (`is_void_or_int_ptr`).
-    QualifiedVoidPointers "qualified-void-pointers" since "6.17",
+    QualifiedVoidPointers "qualified-void-pointers" since "6.17"
+        probe "behaviours_memory: qualified void pointer",
     /// A pointer stored to a map value is per CPU exactly if the field is (`map_kptr_match_type`).
     PercpuKptrMatches "percpu-kptr-matches" since "7.0",
     /// Null for a nullable argument, flags of `get_local_storage` and null stored to a kptr become
     /// precise (`check_func_arg`, `check_helper_call`, `check_map_kptr_access`).
     PreciseNulls "precise-nulls" since "7.0",
     /// A lookup in an array with a constant key inside of it is not null (`get_constant_map_key`).
-    ConstantKeysNotNull "constant-keys-not-null" since "6.14",
+    ConstantKeysNotNull "constant-keys-not-null" since "6.14"
+        probe "behaviours_memory: constant key of an array",
     /// Exits, tail calls and classic loads test references before locks, interrupts, RCU and
     /// preemption, with texts of one form (`check_resource_leak`).
-    UnifiedRegionChecks "unified-region-checks" since "6.14",
+    UnifiedRegionChecks "unified-region-checks" since "6.14"
+        probe "behaviours_objects: reference taken below a callback",
     /// A tail call in a subprogram goes on as a call that failed and as a return; the main program
     /// keeps its packet pointers (`check_helper_call`).
-    TailCallReturns "tail-call-returns" since "6.19",
+    TailCallReturns "tail-call-returns" since "6.19"
+        probe "behaviours_calls: tail call that returns",
     /// A classic packet load in a subprogram goes on as a load and as a return of 0, and is refused
     /// in callbacks (`check_ld_abs`).
-    ClassicLoadReturns "classic-load-returns" since "7.0",
+    ClassicLoadReturns "classic-load-returns" since "7.0"
+        probe "behaviours_calls: classic load in a callback",
     /// A helper with two referenced arguments is refused with EACCES; before that it is a bug of
     /// the verifier (`check_func_arg`).
     TwoReferencesRefused "two-references-refused" since "6.18",
@@ -215,12 +237,15 @@ behaviours! {
     /// The size of a buffer that a kfunc returns must fit 32 bits (`check_kfunc_args`).
     BufferSizeFits "buffer-size-fits" since "7.0",
     /// `bpf_rdonly_cast` takes the type 0 for plain memory (`check_special_kfunc`).
-    CastToMemory "cast-to-memory" since "6.17",
+    CastToMemory "cast-to-memory" since "6.17"
+        probe "behaviours_calls: cast to memory",
     /// Number iterators may be used while a lock is held (`kfunc_spin_allowed`).
-    IteratorsUnderLock "iterators-under-lock" since "6.14",
+    IteratorsUnderLock "iterators-under-lock" since "6.14"
+        probe "behaviours_objects: iterator under a lock",
     /// Pointers to work queues in map values must have a constant offset, and maps BTF
     /// (`check_map_field_pointer`).
-    ConstantFieldPointers "constant-field-pointers" since "6.18",
+    ConstantFieldPointers "constant-field-pointers" since "6.18"
+        probe "behaviours_objects: work queue at a variable offset",
     /// Kfuncs say by a flag that they follow the fastcall contract; before that there are two by
     /// name (`is_fastcall_kfunc_call`).
     FastcallFlag "fastcall-flag" since "6.13",
@@ -229,28 +254,35 @@ behaviours! {
     FastcallAvoidsTargets "fastcall-avoids-targets" since "7.0",
     /// Global functions that may sleep are refused where that is forbidden; before that all are
     /// where preemption is disabled (`check_func_call`).
-    GlobalCallsBySleep "global-calls-by-sleep" since "6.15",
+    GlobalCallsBySleep "global-calls-by-sleep" since "6.15"
+        probe "behaviours_calls: global call without preemption",
     /// The main program cannot be a callback (`check_ld_imm`).
-    MainIsNoCallback "main-is-no-callback" since "7.0",
+    MainIsNoCallback "main-is-no-callback" since "7.0"
+        probe "behaviours_calls: main program as a callback",
     /// Callbacks know which inner map their arguments belong to (`map_set_for_each_callback_args`).
     CallbacksKnowMap "callbacks-know-map" since "7.0",
     /// Arguments of global functions may be tagged untrusted (`btf_prepare_func_args`).
-    UntrustedArguments "untrusted-arguments" since "6.17",
+    UntrustedArguments "untrusted-arguments" since "6.17"
+        probe "behaviours_calls: untrusted argument",
     /// Of the memory arguments of a global function only those that may be null get an id
     /// (`do_check_common`).
     OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17",
     /// Whether a callback may sleep depends on the callback only; before that all of a sleepable
     /// program's may (`in_sleepable`).
-    StateSleeps "state-sleeps" since "6.18",
+    StateSleeps "state-sleeps" since "6.18"
+        probe "behaviours_objects: timer callback of a sleepable program",
     /// References belong to the state; before that each frame has its own list, which calls copy
     /// (`copy_reference_state`).
-    ReferencesOfState "references-of-state" since "6.14",
+    ReferencesOfState "references-of-state" since "6.14"
+        probe "behaviours_objects: callback gives back a reference of its caller",
     /// Results of struct_ops members that return a pointer are tested (`check_return_code`).
     StructOpsReturns "struct-ops-returns" since "6.16",
     /// Uprobe sessions return 0 or 1 (`check_return_code`).
-    UprobeSessionReturns "uprobe-session-returns" since "6.13",
+    UprobeSessionReturns "uprobe-session-returns" since "6.13"
+        probe "behaviours_calls: result of a uprobe session",
     /// LSM programs of cgroups may not be sleepable (`can_be_sleepable`).
-    LsmCgroupNeverSleeps "lsm-cgroup-never-sleeps" since "7.0",
+    LsmCgroupNeverSleeps "lsm-cgroup-never-sleeps" since "7.0"
+        probe "behaviours_calls: sleepable LSM program of a cgroup",
     /// Refusing to attach to a function names it (`check_attach_btf_id`).
     DenialsNameFunctions "denials-name-functions" since "6.18",
     /// Programs that use the return value cannot attach to functions that return more than eight
@@ -258,9 +290,11 @@ behaviours! {
     WideResultsRefused "wide-results-refused" since "7.0",
     /// Cgroup storage and arenas are assigned when a map is met first, before offsets into it are
     /// tested (`check_map_prog_compatibility`).
-    MapRulesFirst "map-rules-first" since "6.14",
+    MapRulesFirst "map-rules-first" since "6.14"
+        probe "behaviours_memory: second cgroup storage",
     /// A program may say how many descriptors its array has (`process_fd_array`).
-    CountedFdArray "counted-fd-array" since "6.14",
+    CountedFdArray "counted-fd-array" since "6.14"
+        probe "behaviours_calls: counted array of descriptors",
     /// A lock, timer, work queue or refcount may be there once in all nested structures; otherwise
     /// once in each, and any number of refcounts (`btf_find_struct_field`).
     FieldsOnceInAll "fields-once-in-all" since "7.0",
