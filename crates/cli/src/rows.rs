@@ -115,17 +115,17 @@ fn rejection(row: Row, rejected: &Rejected, request: &LoadRequest, kernel: &dyn 
     Row {
         verdict: Verdict::Rejected,
         errno: Some(i32::from(rejected.errno.0)),
-        message: Some(message(rejected)).filter(|m| !m.is_empty()),
+        message: Some(message(rejected, Words::of(kernel.design()))).filter(|m| !m.is_empty()),
         insn: rejected.insn.and_then(|i| instruction(request, kernel, i)),
         ..row
     }
 }
 
 /// The kernel's words for a rejection, as they end its log.
-fn message(rejected: &Rejected) -> String {
+fn message(rejected: &Rejected, words: Words) -> String {
     let mut text = String::new();
     for message in &rejected.messages {
-        text.push_str(&message.text(WORDS).to_string());
+        text.push_str(&message.text(words).to_string());
         if message.ends_line() {
             text.push('\n');
         }
