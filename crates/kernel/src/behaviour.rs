@@ -111,7 +111,8 @@ behaviours! {
     IndirectJump "indirect-jump" since "6.19",
     /// Loops converge by strongly connected components of the control flow graph, before that by
     /// loop entries.
-    SccLoops "scc-loops" since "6.17",
+    SccLoops "scc-loops" since "6.17"
+        probe "behaviours_values: precision found late in a loop",
     /// Negation keeps the range of its operand.
     NegKeepsRange "neg-keeps-range" since "6.18"
         probe "behaviours_values: negation",
@@ -175,7 +176,8 @@ behaviours! {
         probe "behaviours_memory: sign-extending load from an arena",
     /// An error on a speculative path ends the path with a barrier instead of refusing the program
     /// (`do_check`). With it goes ENOMEM for a path that cannot be pushed.
-    SpeculationBarriers "speculation-barriers" since "6.17",
+    SpeculationBarriers "speculation-barriers" since "6.17"
+        probe "behaviours_values: misprediction reads what is not initialised",
     /// Stack that a callee only reads keeps what was spilled there; before that every buffer of a
     /// callee counts as written (`check_stack_range_initialized`).
     ReadBuffersKeepSlots "read-buffers-keep-slots" since "6.14"
@@ -185,13 +187,16 @@ behaviours! {
         probe "behaviours_memory: buffer that may be null",
     /// Atomic instructions may not be reached with pointers of different types; otherwise only
     /// arena pointers count (`check_atomic_rmw`).
-    AtomicsRememberPointer "atomics-remember-pointer" since "7.0",
+    AtomicsRememberPointer "atomics-remember-pointer" since "7.0"
+        probe "behaviours_memory: atomic instruction with different pointers",
     /// Writes through untrusted pointers are refused before the program type is asked
     /// (`check_ptr_to_btf_access`).
-    UntrustedIsReadOnly "untrusted-is-read-only" since "7.0",
+    UntrustedIsReadOnly "untrusted-is-read-only" since "7.0"
+        probe "behaviours_memory: store through an untrusted pointer, 6.12",
     /// A member that points to no structure gives read-only untrusted memory; before that a number
     /// (`btf_struct_walk`).
-    WalkToPrimitive "walk-to-primitive" since "6.17",
+    WalkToPrimitive "walk-to-primitive" since "6.17"
+        probe "behaviours_memory: member that points to bytes",
     /// Nothing behind the end of an allocated object is a flexible array, and elements have a size
     /// (`btf_struct_walk`).
     ObjectsLackFlexArrays "objects-lack-flex-arrays" since "7.0"
@@ -213,7 +218,7 @@ behaviours! {
     /// Exits, tail calls and classic loads test references before locks, interrupts, RCU and
     /// preemption, with texts of one form (`check_resource_leak`).
     UnifiedRegionChecks "unified-region-checks" since "6.14"
-        probe "behaviours_objects: reference taken below a callback",
+        probe "behaviours_objects: lock held at the end",
     /// A tail call in a subprogram goes on as a call that failed and as a return; the main program
     /// keeps its packet pointers (`check_helper_call`).
     TailCallReturns "tail-call-returns" since "6.19"
@@ -221,13 +226,14 @@ behaviours! {
     /// A classic packet load in a subprogram goes on as a load and as a return of 0, and is refused
     /// in callbacks (`check_ld_abs`).
     ClassicLoadReturns "classic-load-returns" since "7.0"
-        probe "behaviours_calls: classic load in a callback",
+        probe "behaviours_calls: classic load that returns",
     /// A helper with two referenced arguments is refused with EACCES; before that it is a bug of
     /// the verifier (`check_func_arg`).
     TwoReferencesRefused "two-references-refused" since "6.18",
     /// `bpf_rbtree_remove` takes references as well as non-owning pointers, and says which function
     /// it is about (`check_kfunc_args`).
-    RbtreeTakesReferences "rbtree-takes-references" since "6.16",
+    RbtreeTakesReferences "rbtree-takes-references" since "6.16"
+        probe "behaviours_objects: owned node is removed from a tree",
     /// What a callback of `bpf_rbtree_add` may not do holds for functions that it calls, too
     /// (`in_rbtree_lock_required_cb`).
     RbtreeCallbackAtDepth "rbtree-callback-at-depth" since "7.0",
@@ -266,7 +272,8 @@ behaviours! {
         probe "behaviours_calls: untrusted argument",
     /// Of the memory arguments of a global function only those that may be null get an id
     /// (`do_check_common`).
-    OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17",
+    OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17"
+        probe "behaviours_calls: memory argument of a global function",
     /// Whether a callback may sleep depends on the callback only; before that all of a sleepable
     /// program's may (`in_sleepable`).
     StateSleeps "state-sleeps" since "6.18"
@@ -274,7 +281,7 @@ behaviours! {
     /// References belong to the state; before that each frame has its own list, which calls copy
     /// (`copy_reference_state`).
     ReferencesOfState "references-of-state" since "6.14"
-        probe "behaviours_objects: callback gives back a reference of its caller",
+        probe "behaviours_objects: reference taken below a callback",
     /// Results of struct_ops members that return a pointer are tested (`check_return_code`).
     StructOpsReturns "struct-ops-returns" since "6.16",
     /// Uprobe sessions return 0 or 1 (`check_return_code`).
@@ -284,7 +291,8 @@ behaviours! {
     LsmCgroupNeverSleeps "lsm-cgroup-never-sleeps" since "7.0"
         probe "behaviours_calls: sleepable LSM program of a cgroup",
     /// Refusing to attach to a function names it (`check_attach_btf_id`).
-    DenialsNameFunctions "denials-name-functions" since "6.18",
+    DenialsNameFunctions "denials-name-functions" since "6.18"
+        probe "behaviours_calls: function that does not return",
     /// Programs that use the return value cannot attach to functions that return more than eight
     /// bytes (`bpf_check_attach_target`).
     WideResultsRefused "wide-results-refused" since "7.0",
