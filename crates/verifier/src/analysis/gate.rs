@@ -48,8 +48,8 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
         && !request.fd_array.is_empty()
         && !env.has(Behaviour::CountedFdArray)
     {
-        // The attribute is longer than the kernel knows it.
-        return refuse(Errno::E2BIG);
+        // Beyond what the kernel knows of this command everything must be 0 (`CHECK_ATTR`).
+        return refuse(Errno::EINVAL);
     }
     env.prog.attach_type = fixed_attach_type(request);
     check_capabilities(env)?;
