@@ -316,6 +316,9 @@ behaviours! {
     /// Precision of what an atomic instruction fetches comes from the stack slot that it was in
     /// (`backtrack_insn`).
     FetchedFromStack "fetched-from-stack" since "7.0",
+    /// Where a write at a variable offset may destroy a spilled register or an object, nothing is
+    /// left of it; otherwise its bytes keep their types (`check_stack_write_var_off`).
+    VariableWritesScrub "variable-writes-scrub" since "7.0",
     /// The log shows a dynptr again where it is only used (`mark_stack_slot_obj_read`).
     UsedDynptrsShown "used-dynptrs-shown" since "6.14",
     /// Arguments that are precise where a callback returned are forgotten; before that they stay

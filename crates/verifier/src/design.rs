@@ -37,6 +37,8 @@ pub(crate) trait Liveness: Default {
     /// Whether register liveness was computed before the simulation, and counts in every
     /// comparison of states.
     const STATIC_REGISTERS: bool;
+    /// Whether a load from the stack is noted before it is tested that it may be read.
+    const READS_FIRST: bool;
 
     /// A pass begins: the current state has one frame.
     fn begin_pass<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step;

@@ -66,6 +66,7 @@ const V6_12_117: &[Behaviour] = &{
         BufferSizeFits, FastcallAvoidsTargets, MainIsNoCallback, CallbacksKnowMap,
         LsmCgroupNeverSleeps, WideResultsRefused, FieldsOnceInAll,
         UnlinkedCoversLinked, PacketEndsMatch, IteratorTrustMatches, FetchedFromStack,
+        VariableWritesScrub,
     ]
 };
 

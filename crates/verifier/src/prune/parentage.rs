@@ -230,6 +230,7 @@ fn bits(mut mask: u64) -> impl Iterator<Item = u8> {
 
 impl Liveness for Parentage {
     const STATIC_REGISTERS: bool = false;
+    const READS_FIRST: bool = false;
 
     fn begin_pass<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
         let old = core::mem::replace(&mut sim.liveness.current, StateMarks::new(&sim.env.budget)?);

@@ -267,6 +267,7 @@ impl fmt::Display for SlotList {
 
 impl Liveness for StackLiveness {
     const STATIC_REGISTERS: bool = true;
+    const READS_FIRST: bool = true;
 
     fn begin_pass<D: Design<Liveness = Self>, O: Observer>(sim: &mut Sim<'_, '_, D, O>) -> Step {
         sim.forget_instance();

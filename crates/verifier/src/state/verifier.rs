@@ -226,6 +226,26 @@ impl State {
         outer.push(budget, FrameRefs { frame: self.depth, refs })
     }
 
+    /// The current frame is about to return to its caller, which has its references from now on
+    /// (`copy_reference_state`). [`State::take_refs_back`] does the same where the frame is left;
+    /// this is for the log, which shows both frames before.
+    ///
+    /// # Errors
+    /// If memory does not suffice.
+    pub fn hand_refs_over(&mut self, budget: &Budget, store: &mut Store) -> Result<(), Abort> {
+        let (Some(outer), Some(caller)) = (&mut self.outer_refs, self.depth.checked_sub(1)) else {
+            return Ok(());
+        };
+        let refs = store.refs.share(&self.resources.refs)?;
+        match outer.last_mut() {
+            Some(held) if held.frame == caller => {
+                store.refs.release(core::mem::replace(&mut held.refs, refs))
+            }
+            _ if refs.is_empty() => store.refs.release(refs),
+            _ => outer.push(budget, FrameRefs { frame: caller, refs }),
+        }
+    }
+
     /// The current frame returned, and has been left: its references are its caller's now, or,
     /// unless they are `kept`, the caller has those that it had.
     ///

@@ -267,7 +267,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let (index, slot) = (at.slot(), self.slot(at.frame, at.slot())?);
         self.touch_slot(index);
         self.check_fastcall(self.cur.depth, at.off)?;
-        D::Liveness::read_slots(self, at.frame, 1 << (index & 63))?;
+        let bit = 1 << (index & 63);
+        if D::Liveness::READS_FIRST {
+            D::Liveness::read_slots(self, at.frame, bit)?;
+        }
         let restored = if !slot.is_spill() {
             self.check_readable(at, &slot)?;
             if let Some(dst) = dst {
@@ -279,6 +282,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 self.env.source_line(self.insn, &"; ");
                 return self.env.reject(Memory::FillSize);
             }
+            self.read_late(at.frame, bit)?;
             let Some(dst) = dst else { return Ok(()) };
             self.fill_part(at, &slot, dst)?
         } else if let Some(dst) = dst {
@@ -289,10 +293,19 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         } else {
             true
         };
+        self.read_late(at.frame, bit)?;
         if restored {
             self.note_history(at.history(), LinkedRegs::default())?;
         }
         Ok(())
+    }
+
+    /// The slot is read, unless that was noted before.
+    fn read_late(&mut self, frame: u8, slots: u64) -> Step {
+        if D::Liveness::READS_FIRST {
+            return Ok(());
+        }
+        D::Liveness::read_slots(self, frame, slots)
     }
 
     /// Every byte must have been written, unless the program may read what was not.
@@ -407,8 +420,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if zero && byte == SlotType::Spill && holds_zero {
             return Ok(true);
         }
+        let scrubs = self.env.has(Behaviour::VariableWritesScrub);
+        let slot = self.slot_mut(frame, index)?;
+        slot.forget_reg();
+        if scrubs && slot.is_special() {
+            slot.scrub();
+        }
+        let byte = slot.byte(off);
         let keeps_zero = zero && byte == SlotType::Zero;
-        self.slot_mut(frame, index)?.forget_reg();
         if byte == SlotType::Invalid && !privileges.allow_uninit_stack {
             return self.env.reject(Memory::UninitInRange { insn, off });
         }

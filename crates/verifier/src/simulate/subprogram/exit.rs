@@ -63,6 +63,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         // A callback's caller calls it again, until that makes no difference.
         let next = if calls_back { call } else { call + 1 };
         if self.env.wants(Level::Path) {
+            if !calls_back {
+                self.cur.hand_refs_over(&self.env.budget, &mut self.store)?;
+            }
             self.print_frame("returning from callee:\n", depth);
             let heading = Text::format(format_args!("to caller at {next}:\n"));
             self.print_frame(heading.as_str(), depth - 1);
