@@ -325,12 +325,15 @@ behaviours! {
     /// sought in the function that calls back (`backtrack_insn`).
     CallbackDropsArguments "callback-drops-arguments" since "6.17",
     /// What is known of a number's bits survives a swap of its bytes (`scalar_byte_swap`).
-    SwapKeepsBits "swap-keeps-bits" since "7.0",
+    SwapKeepsBits "swap-keeps-bits" since "7.0"
+        probe "behaviours_values: bits of a swapped number",
     /// Numbers may be linked at negative distances, and by their low halves; what follows from a
     /// link is synchronised (`adjust_reg_min_max_vals`, `sync_linked_regs`).
-    AnyDistance "any-distance" since "7.0",
+    AnyDistance "any-distance" since "7.0"
+        probe "behaviours_values: a link at a negative distance",
     /// A number of which bits and range leave one value is that value (`__update_reg64_bounds`).
-    SingleMember "single-member" since "7.0",
+    SingleMember "single-member" since "7.0"
+        probe "behaviours_values: bits and range that leave one number",
 }
 
 const WORDS: usize = 8;

@@ -9,7 +9,8 @@ use coverage::{Names, Watching};
 use veristable_btf::writer::Writer;
 use veristable_btf::{DeclTag, Linkage, TypeId};
 use veristable_isa::asm;
-use veristable_kernel::{AttachType, ProgType};
+use veristable_kernel::profile::Facts;
+use veristable_kernel::{AttachType, DesignId, Profile, ProgType};
 use veristable_program::{Attach, Capabilities, InfoTable, LoadRequest, LogRequest};
 use veristable_verifier::log::KernelLog;
 use veristable_verifier::{Abort, Dialect, Machine, Options, Outcome, Silent, verify};
@@ -437,7 +438,9 @@ fn limits_end_the_verification() {
 
 #[test]
 fn other_designs_are_not_guessed() {
-    let kernel = veristable_profiles::open("6.12.117").unwrap();
+    let known = veristable_profiles::open("6.18.15").unwrap();
+    let facts = Facts { design: DesignId::V7_2, ..known.facts().clone() };
+    let kernel = Profile::new(facts, None).unwrap();
     let outcome = verify(&request("r0 = 0\nexit"), &kernel, &Options::default(), &mut Silent);
     assert!(matches!(outcome, Outcome::Unsupported(feature) if feature.name == "verifier design"));
 }
