@@ -21,9 +21,6 @@ pub(crate) trait Design: Sized {
     type Loops: Loops;
     /// Whose words the log and the messages are in.
     const DIALECT: Dialect;
-    /// Whether what would be refused on a path that only misprediction reaches is fenced off
-    /// there (`error_recoverable_with_nospec`).
-    const FENCES_OFF: bool;
     /// The phases in the kernel's order, which is observable: the first failure wins.
     const PHASES: &'static [Phase];
 }
@@ -211,7 +208,6 @@ pub(crate) enum V6_18 {}
 impl Design for V6_18 {
     type Liveness = StackLiveness;
     type Loops = Visits;
-    const FENCES_OFF: bool = true;
     const DIALECT: Dialect = Dialect::V6_18;
     const PHASES: &'static [Phase] = &[
         Phase::BindFdArray,
@@ -242,7 +238,6 @@ pub(crate) enum V6_12 {}
 impl Design for V6_12 {
     type Liveness = Parentage;
     type Loops = LoopEntries;
-    const FENCES_OFF: bool = false;
     const DIALECT: Dialect = Dialect::V6_12;
     const PHASES: &'static [Phase] = &[
         Phase::KernelBtf,

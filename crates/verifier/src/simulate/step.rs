@@ -11,6 +11,7 @@ use crate::prune::Visit;
 use crate::state::{Access, LinkedRegs};
 use crate::trace::{Event, Level, Observer};
 use veristable_isa::{CallKind, Op};
+use veristable_kernel::Behaviour;
 
 /// Instructions that may be simulated (`BPF_COMPLEXITY_LIMIT_INSNS`).
 const MAX_PROCESSED: u32 = 1_000_000;
@@ -80,7 +81,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.set_flag(insn, InsnFlags::SEEN)?;
         }
         self.last = i32::try_from(insn).unwrap_or(i32::MAX);
-        if D::FENCES_OFF && self.cur.speculative && self.has_flag(insn, InsnFlags::NOSPEC)? {
+        let fenced = self.cur.speculative && self.env.has(Behaviour::SpeculationBarriers);
+        if fenced && self.has_flag(insn, InsnFlags::NOSPEC)? {
             return Ok(Next::EndOfPath);
         }
         D::Liveness::begin_insn(self)?;
@@ -90,15 +92,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if result.is_ok() || recoverable {
             D::Liveness::commit_insn(self)?;
         }
-        if recoverable && self.cur.speculative && D::FENCES_OFF {
+        if recoverable && fenced {
             // The processor is stopped from getting here by misprediction.
             self.set_flag(insn, InsnFlags::NOSPEC)?;
             self.memo()?.masking = None;
             return Ok(Next::EndOfPath);
         }
         let next = result?;
-        let result = InsnFlags::NOSPEC_RESULT;
-        if D::FENCES_OFF && self.cur.speculative && self.has_flag(insn, result)? {
+        if fenced && self.has_flag(insn, InsnFlags::NOSPEC_RESULT)? {
             return Ok(Next::EndOfPath);
         }
         Ok(next)
