@@ -111,8 +111,7 @@ behaviours! {
     IndirectJump "indirect-jump" since "6.19",
     /// Loops converge by strongly connected components of the control flow graph, before that by
     /// loop entries.
-    SccLoops "scc-loops" since "6.17"
-        probe "behaviours_values: precision found late in a loop",
+    SccLoops "scc-loops" since "6.17",
     /// Negation keeps the range of its operand.
     NegKeepsRange "neg-keeps-range" since "6.18"
         probe "behaviours_values: negation",
@@ -272,8 +271,7 @@ behaviours! {
         probe "behaviours_calls: untrusted argument",
     /// Of the memory arguments of a global function only those that may be null get an id
     /// (`do_check_common`).
-    OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17"
-        probe "behaviours_calls: memory argument of a global function",
+    OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17",
     /// Whether a callback may sleep depends on the callback only; before that all of a sleepable
     /// program's may (`in_sleepable`).
     StateSleeps "state-sleeps" since "6.18"
@@ -291,8 +289,7 @@ behaviours! {
     LsmCgroupNeverSleeps "lsm-cgroup-never-sleeps" since "7.0"
         probe "behaviours_calls: sleepable LSM program of a cgroup",
     /// Refusing to attach to a function names it (`check_attach_btf_id`).
-    DenialsNameFunctions "denials-name-functions" since "6.18"
-        probe "behaviours_calls: function that does not return",
+    DenialsNameFunctions "denials-name-functions" since "6.18",
     /// Programs that use the return value cannot attach to functions that return more than eight
     /// bytes (`bpf_check_attach_target`).
     WideResultsRefused "wide-results-refused" since "7.0",
