@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Verifiers that differ by design, and the one place that picks among them.
 //!
-//! Small differences are flags; where kernels differ in kind, a [`Design`] bundles the parts. There
+//! Small differences are flags; where kernels differ in kind, a `Design` bundles the parts. There
 //! is a handful of bundles, never the product of all choices.
 
 use crate::log::state::Suffixes;

@@ -30,14 +30,17 @@ use crate::mem::List;
 use crate::outcome::Step;
 use crate::trace::{Event, Level, Observer};
 use veristable_isa::Insn;
+use veristable_program::FixupKind;
 
 impl<O: Observer> Env<'_, O> {
     /// Takes the instructions over and decodes them.
     pub(crate) fn load_code(&mut self) -> Step {
         let insns = &self.request.insns;
         self.code.insns = List::collect(&self.budget, insns.iter().copied())?;
+        self.place_symbols()?;
         self.code.aux = List::filled(&self.budget, insns.len(), InsnAux::default())?;
         let mut second = false;
+        let insns = &*self.code.insns;
         for (index, (insn, aux)) in insns.iter().zip(self.code.aux.iter_mut()).enumerate() {
             self.meter.tick()?;
             aux.op = if second {
@@ -47,6 +50,37 @@ impl<O: Observer> Env<'_, O> {
             };
             second = !second && Insn::is_ldimm64(*insn);
         }
+        Ok(())
+    }
+
+    /// Gives symbols that exist somewhere an address, if the request has none for them: one in the
+    /// kernel's text, another for each name. A verdict that depends on more than that differs from
+    /// boot to boot.
+    fn place_symbols(&mut self) -> Step {
+        const TEXT: u64 = 0xffff_ffff_8100_0000;
+        const DISTANCE: u64 = 0x40;
+        let mut wanted: List<(&str, u32)> = List::new();
+        for fixup in &self.request.fixups {
+            if let FixupKind::SymbolAddress(name) = &fixup.kind {
+                wanted.push(&self.budget, (name, fixup.insn))?;
+            }
+        }
+        wanted.sort_unstable();
+        let mut address = TEXT;
+        let mut previous = "";
+        for (name, insn) in wanted.iter().copied() {
+            if name != previous {
+                address = address.wrapping_add(DISTANCE);
+                previous = name;
+            }
+            let load = self.code.insns.get_mut(insn as usize..).and_then(<[_]>::first_chunk_mut);
+            let Some([low, high]) = load else { continue };
+            if (low.imm, high.imm) == (0, 0) && self.kernel.symbol(name)?.is_some() {
+                low.imm = (address as u32).cast_signed();
+                high.imm = ((address >> 32) as u32).cast_signed();
+            }
+        }
+        wanted.release(&self.budget);
         Ok(())
     }
 
