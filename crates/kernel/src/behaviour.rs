@@ -143,11 +143,14 @@ behaviours! {
         probe "behaviours_values: shift by 32 of a negative number",
     /// Loading the return value of a function from the context forgets what the register held
     /// before its range is set; otherwise that is only narrowed (`check_mem_access`).
-    RestartReturnValue "restart-return-value" since "7.0",
+    RestartReturnValue "restart-return-value" since "7.0"
+        probe "behaviours_values: return value loaded over a known number",
     /// A number that loses its link to others loses its distance too (`clear_scalar_id`).
-    DistanceGoesWithId "distance-goes-with-id" since "7.0",
+    DistanceGoesWithId "distance-goes-with-id" since "7.0"
+        probe "behaviours_values: distance of a number that was linked before",
     /// `r += r` does not count as a distance between linked numbers (`adjust_reg_min_max_vals`).
-    SelfSumUnlinked "self-sum-unlinked" since "7.0",
+    SelfSumUnlinked "self-sum-unlinked" since "7.0"
+        probe "behaviours_values: sum of a linked number with itself",
     /// A 32-bit comparison of a pointer decides nothing (`is_branch_taken`).
     HalfPointerUndecided "half-pointer-undecided" since "7.0"
         probe "behaviours_values: 32-bit comparison of a map",
@@ -155,17 +158,20 @@ behaviours! {
     FarPointerMayBeNull "far-pointer-may-be-null" since "7.0"
         probe "behaviours_values: pointer far away",
     /// Pointers to buffers and XDP sockets are never null (`reg_not_null`).
-    BufferNeverNull "buffer-never-null" since "7.0",
+    BufferNeverNull "buffer-never-null" since "7.0"
+        probe "behaviours_values: buffer tested twice",
     /// A pointer that equals another is not null only if that one is certainly not null; otherwise,
     /// if exactly that one is not of a type that may be null (`check_cond_jmp_op`).
     EqualToValidPointer "equal-to-valid-pointer" since "7.0"
         probe "behaviours_values: pointer equal to one into the stack",
     /// Too many pending branches refuse the program with E2BIG everywhere (`push_stack`,
     /// `push_async_cb`); otherwise the errno depends on the caller.
-    BranchLimitE2big "branch-limit-e2big" since "7.0",
+    BranchLimitE2big "branch-limit-e2big" since "7.0"
+        probe "behaviours_values: too many branches",
     /// `number += pointer` makes the register a copy of the pointer before it moves; otherwise only
     /// type and id are taken over (`adjust_ptr_min_max_vals`).
-    ScalarPlusPointerCopies "scalar-plus-pointer-copies" since "7.0",
+    ScalarPlusPointerCopies "scalar-plus-pointer-copies" since "7.0"
+        probe "behaviours_values: number plus frame pointer of a subprogram",
     /// Arithmetic with an arena pointer as the second operand is allowed and gives an arena pointer
     /// (`adjust_reg_min_max_vals`).
     ArenaEitherOperand "arena-either-operand" since "7.0"
@@ -253,10 +259,12 @@ behaviours! {
         probe "behaviours_objects: work queue at a variable offset",
     /// Kfuncs say by a flag that they follow the fastcall contract; before that there are two by
     /// name (`is_fastcall_kfunc_call`).
-    FastcallFlag "fastcall-flag" since "6.13",
+    FastcallFlag "fastcall-flag" since "6.13"
+        probe "behaviours_calls: spill and fill around a kfunc that is a fastcall",
     /// Spills and fills around a fastcall are no pattern where a jump leads between them
     /// (`mark_fastcall_pattern_for_call`).
-    FastcallAvoidsTargets "fastcall-avoids-targets" since "7.0",
+    FastcallAvoidsTargets "fastcall-avoids-targets" since "7.0"
+        probe "behaviours_calls: jump between a spill and its fastcall",
     /// Global functions that may sleep are refused where that is forbidden; before that all are
     /// where preemption is disabled (`check_func_call`).
     GlobalCallsBySleep "global-calls-by-sleep" since "6.15"
@@ -305,17 +313,22 @@ behaviours! {
     FieldsOnceInAll "fields-once-in-all" since "7.0",
     /// A number without a link covers one that is linked, and a link at a distance counts only if
     /// what it is a distance to corresponds, too (`regsafe`, `check_scalar_ids`).
-    UnlinkedCoversLinked "unlinked-covers-linked" since "7.0",
+    UnlinkedCoversLinked "unlinked-covers-linked" since "7.0"
+        probe "behaviours_values: independent numbers, then linked ones",
     /// A packet pointer at or beyond the end covers only one that is as far (`regsafe`).
-    PacketEndsMatch "packet-ends-match" since "7.0",
+    PacketEndsMatch "packet-ends-match" since "7.0"
+        probe "behaviours_memory: packet pointer beyond the end, then one before it",
     /// Iterators differ if one may only be used under RCU (`stacksafe`).
-    IteratorTrustMatches "iterator-trust-matches" since "7.0",
+    IteratorTrustMatches "iterator-trust-matches" since "7.0"
+        probe "behaviours_calls: iterator under RCU, then one of an earlier section",
     /// Precision of what an atomic instruction fetches comes from the stack slot that it was in
     /// (`backtrack_insn`).
-    FetchedFromStack "fetched-from-stack" since "7.0",
+    FetchedFromStack "fetched-from-stack" since "7.0"
+        probe "behaviours_memory: precision of what was fetched from the stack",
     /// Where a write at a variable offset may destroy a spilled register or an object, nothing is
     /// left of it; otherwise its bytes keep their types (`check_stack_write_var_off`).
-    VariableWritesScrub "variable-writes-scrub" since "7.0",
+    VariableWritesScrub "variable-writes-scrub" since "7.0"
+        probe "behaviours_memory: half of a spilled pointer overwritten at a variable offset",
     /// The log shows a dynptr again where it is only used (`mark_stack_slot_obj_read`).
     UsedDynptrsShown "used-dynptrs-shown" since "6.14",
     /// Arguments that are precise where a callback returned are forgotten; before that they stay
