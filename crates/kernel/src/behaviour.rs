@@ -207,16 +207,19 @@ behaviours! {
     ObjectsLackFlexArrays "objects-lack-flex-arrays" since "7.0"
         probe "behaviours_objects: flexible array of an object",
     /// Arguments and results of kernel functions may be unions (`btf_type_is_struct`).
-    UnionsByValue "unions-by-value" since "6.15",
+    UnionsByValue "unions-by-value" since "6.15"
+        probe "behaviours_calls: union by value",
     /// Qualifiers do not matter when a context argument is found to point to `void` or a number
     /// (`is_void_or_int_ptr`).
     QualifiedVoidPointers "qualified-void-pointers" since "6.17"
         probe "behaviours_memory: qualified void pointer",
     /// A pointer stored to a map value is per CPU exactly if the field is (`map_kptr_match_type`).
-    PercpuKptrMatches "percpu-kptr-matches" since "7.0",
+    PercpuKptrMatches "percpu-kptr-matches" since "7.0"
+        probe "behaviours_objects: object in a pointer to per-CPU memory",
     /// Null for a nullable argument, flags of `get_local_storage` and null stored to a kptr become
     /// precise (`check_func_arg`, `check_helper_call`, `check_map_kptr_access`).
-    PreciseNulls "precise-nulls" since "7.0",
+    PreciseNulls "precise-nulls" since "7.0"
+        probe "behaviours_memory: null as an argument that may be null",
     /// A lookup in an array with a constant key inside of it is not null (`get_constant_map_key`).
     ConstantKeysNotNull "constant-keys-not-null" since "6.14"
         probe "behaviours_memory: constant key of an array",
@@ -234,14 +237,16 @@ behaviours! {
         probe "behaviours_calls: classic load that returns",
     /// A helper with two referenced arguments is refused with EACCES; before that it is a bug of
     /// the verifier (`check_func_arg`).
-    TwoReferencesRefused "two-references-refused" since "6.18",
+    TwoReferencesRefused "two-references-refused" since "6.18"
+        probe "behaviours_objects: two references to a helper",
     /// `bpf_rbtree_remove` takes references as well as non-owning pointers, and says which function
     /// it is about (`check_kfunc_args`).
     RbtreeTakesReferences "rbtree-takes-references" since "6.16"
         probe "behaviours_objects: owned node is removed from a tree",
     /// What a callback of `bpf_rbtree_add` may not do holds for functions that it calls, too
     /// (`in_rbtree_lock_required_cb`).
-    RbtreeCallbackAtDepth "rbtree-callback-at-depth" since "7.0",
+    RbtreeCallbackAtDepth "rbtree-callback-at-depth" since "7.0"
+        probe "behaviours_objects: lock below a tree's callback",
     /// A refcounted object without a reference of its own is not owned: `bpf_refcount_acquire` may
     /// return null (`check_kfunc_args`).
     RefcountNeedsReference "refcount-needs-reference" since "7.0",
@@ -273,13 +278,15 @@ behaviours! {
     MainIsNoCallback "main-is-no-callback" since "7.0"
         probe "behaviours_calls: main program as a callback",
     /// Callbacks know which inner map their arguments belong to (`map_set_for_each_callback_args`).
-    CallbacksKnowMap "callbacks-know-map" since "7.0",
+    CallbacksKnowMap "callbacks-know-map" since "7.0"
+        probe "behaviours_objects: timer of an inner map in a callback",
     /// Arguments of global functions may be tagged untrusted (`btf_prepare_func_args`).
     UntrustedArguments "untrusted-arguments" since "6.17"
         probe "behaviours_calls: untrusted argument",
     /// Of the memory arguments of a global function only those that may be null get an id
     /// (`do_check_common`).
-    OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17",
+    OnlyNullableArgumentsHaveIds "only-nullable-arguments-have-ids" since "6.17"
+        probe "behaviours_calls: one of two memory arguments of a global function",
     /// Whether a callback may sleep depends on the callback only; before that all of a sleepable
     /// program's may (`in_sleepable`).
     StateSleeps "state-sleeps" since "6.18"
@@ -289,7 +296,8 @@ behaviours! {
     ReferencesOfState "references-of-state" since "6.14"
         probe "behaviours_objects: reference taken below a callback",
     /// Results of struct_ops members that return a pointer are tested (`check_return_code`).
-    StructOpsReturns "struct-ops-returns" since "6.16",
+    StructOpsReturns "struct-ops-returns" since "6.16"
+        probe "behaviours_calls: packet from a qdisc",
     /// Uprobe sessions return 0 or 1 (`check_return_code`).
     UprobeSessionReturns "uprobe-session-returns" since "6.13"
         probe "behaviours_calls: result of a uprobe session",
@@ -297,7 +305,8 @@ behaviours! {
     LsmCgroupNeverSleeps "lsm-cgroup-never-sleeps" since "7.0"
         probe "behaviours_calls: sleepable LSM program of a cgroup",
     /// Refusing to attach to a function names it (`check_attach_btf_id`).
-    DenialsNameFunctions "denials-name-functions" since "6.18",
+    DenialsNameFunctions "denials-name-functions" since "6.18"
+        probe "behaviours_calls: denied function",
     /// Programs that use the return value cannot attach to functions that return more than eight
     /// bytes (`bpf_check_attach_target`).
     WideResultsRefused "wide-results-refused" since "7.0",
