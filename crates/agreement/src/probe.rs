@@ -292,29 +292,4 @@ mod tests {
             assert!(differ.is_empty(), "{}: {differ:?}", kernel.id().name);
         }
     }
-
-    /// Which cases of the rule files tell which behaviour: `cargo test -p veristable-agreement
-    /// candidates -- --ignored --nocapture`, for whoever looks for a probe.
-    #[test]
-    #[ignore = "a search, not a test"]
-    fn candidates() {
-        let cases: Vec<(String, String)> = veristable_corpus::probes::cases().collect();
-        for kernel in &built_in() {
-            for behaviour in Behaviour::ALL.iter().copied() {
-                let on = kernel.clone().with_behaviour(behaviour, true);
-                let off = kernel.clone().with_behaviour(behaviour, false);
-                for (name, text) in &cases {
-                    let case = name.split_once(": ").map_or("", |(_, case)| case);
-                    let program = veristable_corpus::rules::program(text, case, kernel);
-                    let Some(Ok(request)) = program else { continue };
-                    let on = predict(&request, &on, LOG_LEVEL, machine());
-                    let off = predict(&request, &off, LOG_LEVEL, machine());
-                    let decided = |p: &Prediction| matches!(p, Prediction::Verdict(_));
-                    if on != off && decided(&on) && decided(&off) {
-                        println!("{}\t{}\t{name}", kernel.id().name, behaviour.id());
-                    }
-                }
-            }
-        }
-    }
 }

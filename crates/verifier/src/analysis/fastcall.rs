@@ -5,6 +5,7 @@
 use crate::analysis::calls;
 use crate::env::{Env, InsnFlags, Subprog, SubprogFlags, SubprogId};
 use crate::outcome::Step;
+use crate::state::CALLER_SAVED_MASK;
 use crate::trace::Observer;
 use veristable_isa::Insn;
 use veristable_isa::consts::{BPF_DW, BPF_LDX, BPF_MEM, BPF_STX};
@@ -12,8 +13,6 @@ use veristable_isa::table::opcode;
 use veristable_kernel::Behaviour;
 
 const FRAME_POINTER: u8 = 10;
-/// R0 to R5.
-const CALLER_SAVED: u16 = 0x3f;
 const SPILL: u8 = BPF_STX | BPF_MEM | BPF_DW;
 const FILL: u8 = BPF_LDX | BPF_MEM | BPF_DW;
 /// `BPF_REG_SIZE`
@@ -52,7 +51,7 @@ fn mark_call<O: Observer>(env: &mut Env<'_, O>, id: SubprogId, call: u32, lowest
     let Some(summary) = calls::summary(env, call, insn)? else { return Ok(()) };
     let through = 1u16.checked_shl(u32::from(summary.params) + 1).map_or(u16::MAX, |bit| bit - 1);
     let clobbered = if summary.is_void { through & !1 } else { through };
-    let mut expected = !clobbered & CALLER_SAVED;
+    let mut expected = !clobbered & CALLER_SAVED_MASK;
     let mut off = lowest;
     let mut pairs = 0u8;
     // A jump to the first spill is no matter.

@@ -6,12 +6,11 @@ use crate::analysis::calls;
 use crate::env::Env;
 use crate::mem::List;
 use crate::outcome::Step;
+use crate::state::CALLER_SAVED_MASK;
 use crate::trace::{Event, Level, Observer};
 use veristable_isa::Insn;
 use veristable_isa::consts::*;
 
-/// R0 to R5.
-const CALLER_SAVED: u16 = 0x3f;
 /// R1 to R5.
 const ARGUMENTS: u16 = 0x3e;
 const R0: u16 = 1;
@@ -92,7 +91,7 @@ fn effects<O: Observer>(env: &Env<'_, O>, index: u32) -> Step<(u16, u16)> {
         _ => match bpf_op(insn.code) {
             BPF_JA | BPF_JCOND => (0, 0),
             BPF_EXIT => (0, R0),
-            BPF_CALL => (CALLER_SAVED, arguments(env, index, insn)?),
+            BPF_CALL => (CALLER_SAVED_MASK, arguments(env, index, insn)?),
             _ => (0, dst | operand),
         },
     })

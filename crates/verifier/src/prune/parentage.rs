@@ -7,20 +7,16 @@
 //! since frames are shared between them: the current state's, those that wait, and checkpoints'.
 
 use crate::design::{Design, Liveness, Places};
-use crate::env::InsnFlags;
 use crate::log::state::Suffixes;
 use crate::mem::{Budget, List};
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
-use crate::state::{CheckpointId, MAX_FRAMES, State};
+use crate::state::{CALLER_SAVED, CheckpointId, MAX_FRAMES, State};
 use crate::trace::Observer;
 use veristable_isa::Reg;
 
 /// R0 to R9: the frame pointer has no parent.
 const REGS: usize = 10;
-
-/// R0 to R5, which calls destroy: of callers, only the others follow checkpoints.
-const CALLER_SAVED: usize = 6;
 
 /// The parent of a register: a register of a checkpoint.
 #[derive(Clone, Copy, Default, Debug)]
@@ -219,6 +215,11 @@ impl Parentage {
     }
 }
 
+/// The first register that follows checkpoints: of callers, not those that calls destroy.
+const fn first_followed(innermost: bool) -> usize {
+    if innermost { 0 } else { CALLER_SAVED as usize }
+}
+
 /// The numbers of the bits of a mask, ascending.
 fn bits(mut mask: u64) -> impl Iterator<Item = u8> {
     core::iter::from_fn(move || {
@@ -368,7 +369,7 @@ impl Liveness for Parentage {
         gone.frames.release(&env.budget);
         current.parent = Some(id);
         for (number, marks) in (0..=cur.depth).zip(current.frames.iter_mut()) {
-            let from = if number == cur.depth { 0 } else { CALLER_SAVED };
+            let from = first_followed(number == cur.depth);
             for (reg, parent) in (0u8..).zip(&mut marks.parents).skip(from) {
                 *parent = Parent { checkpoint: Some(id), frame: number, reg };
             }
@@ -397,7 +398,7 @@ impl Liveness for Parentage {
         let depth = sim.cur.depth;
         for number in 0..=depth {
             let old = *sim.liveness.checkpoint(by)?.frame(number)?;
-            let from = if number == depth { 0 } else { CALLER_SAVED };
+            let from = first_followed(number == depth);
             for reg in from..REGS {
                 let read = match 1 << reg {
                     bit if old.read & bit != 0 => Read::All,
@@ -407,7 +408,7 @@ impl Liveness for Parentage {
                 let steps = sim.liveness.read_current(number, reg, read)?;
                 sim.count_marks(steps + 1);
                 if read == Read::All {
-                    sim.extend_in_frame(number, reg)?;
+                    sim.extend(number, reg)?;
                 }
             }
             let slots = sim.store.slots(sim.cur.frame(number)?)?.len();
@@ -466,16 +467,5 @@ impl<D: Design<Liveness = Parentage>, O: Observer> Sim<'_, '_, D, O> {
     fn count_marks(&mut self, steps: u32) {
         let most = &mut self.env.stats.mark_read;
         *most = (*most).max(steps);
-    }
-
-    /// All of a register is read (`mark_insn_zext`).
-    fn extend_in_frame(&mut self, frame: u8, reg: usize) -> Step {
-        let def = self.store.frame(self.cur.frame(frame)?)?.reg(reg)?.subreg_def;
-        if def != 0 {
-            self.set_flag(def - 1, InsnFlags::ZEXT_DST)?;
-            let id = self.cur.frame_mut(frame)?;
-            self.store.frame_mut(&self.env.budget, id)?.reg_mut(reg)?.subreg_def = 0;
-        }
-        Ok(())
     }
 }

@@ -199,13 +199,25 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if state.kind == crate::state::Kind::NotInit {
             return self.env.reject(Registers::NotReadable { reg: number });
         }
-        let def = state.subreg_def;
-        if reg != Reg::FP && wide && def != 0 {
-            // The JIT must clear the upper half where it was last set (`mark_insn_zext`).
-            self.set_flag(def - 1, InsnFlags::ZEXT_DST)?;
-            self.reg_mut(reg)?.subreg_def = 0;
+        if reg == Reg::FP {
+            return Ok(());
         }
-        if reg == Reg::FP { Ok(()) } else { D::Liveness::read_reg(self, reg, wide) }
+        if wide && state.subreg_def != 0 {
+            self.extend(self.cur.depth, reg.index())?;
+        }
+        D::Liveness::read_reg(self, reg, wide)
+    }
+
+    /// All of a frame's register is read: the JIT must clear the upper half where it was last set
+    /// (`mark_insn_zext`).
+    pub(crate) fn extend(&mut self, frame: u8, reg: usize) -> Step {
+        let def = self.store.frame(self.cur.frame(frame)?)?.reg(reg)?.subreg_def;
+        if def != 0 {
+            self.set_flag(def - 1, InsnFlags::ZEXT_DST)?;
+            let id = self.cur.frame_mut(frame)?;
+            self.store.frame_mut(&self.env.budget, id)?.reg_mut(reg)?.subreg_def = 0;
+        }
+        Ok(())
     }
 
     /// A register becomes a result that the caller will set (`DST_OP_NO_MARK`).

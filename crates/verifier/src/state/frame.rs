@@ -9,6 +9,12 @@ use crate::outcome::Abort;
 /// Registers: R0 to R9 and the frame pointer (`MAX_BPF_REG`).
 pub const REGS: usize = 11;
 
+/// Registers that a call destroys: R0 to R5 (`CALLER_SAVED_REGS`).
+pub const CALLER_SAVED: u8 = 6;
+
+/// The same, one bit each.
+pub const CALLER_SAVED_MASK: u16 = (1 << CALLER_SAVED) - 1;
+
 /// Functions on one call chain at most (`MAX_CALL_FRAMES`).
 pub const MAX_FRAMES: usize = 8;
 

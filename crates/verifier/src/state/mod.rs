@@ -16,7 +16,7 @@ mod store;
 mod verifier;
 
 pub use checkpoint::{Checkpoint, CheckpointId, FrameMarks, StateMarks};
-pub use frame::{Callsite, Frame, FrameFlags, MAX_FRAMES, REGS};
+pub use frame::{CALLER_SAVED, CALLER_SAVED_MASK, Callsite, Frame, FrameFlags, MAX_FRAMES, REGS};
 pub use history::{Access, HistoryEntry, Linked, LinkedRegs, Place};
 pub use refs::{RefKind, RefStore, Reference, Refs};
 pub use reg::{BtfRef, DynptrKind, IterState, Kind, MapRef, RegId, RegState};

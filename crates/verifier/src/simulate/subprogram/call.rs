@@ -10,13 +10,10 @@ use crate::messages::{Functions, Path};
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
 use crate::simulate::step::Next;
-use crate::state::{Callsite, Frame, Kind, MAX_FRAMES, RegState};
+use crate::state::{CALLER_SAVED, CALLER_SAVED_MASK, Callsite, Frame, Kind, MAX_FRAMES, RegState};
 use crate::trace::{Level, Observer};
 use veristable_isa::Reg;
 use veristable_kernel::{Behaviour, TypeFlags};
-
-/// Registers that a call destroys: R0 to R5.
-pub(crate) const CALLER_SAVED: u8 = 6;
 
 /// Memory in a packet that a dynptr gave (`reg_is_dynptr_slice_pkt`).
 const PACKET_SLICE: TypeFlags = TypeFlags::DYNPTR_TYPE_SKB
@@ -72,12 +69,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// R0 to R5 of a frame are gone (`clear_caller_saved_regs`).
     pub(crate) fn clear_caller_saved(&mut self, frame: u8) -> Step {
         let def = self.insn + 1;
-        D::Liveness::write_regs(self, frame, (1 << CALLER_SAVED) - 1);
+        D::Liveness::write_regs(self, frame, CALLER_SAVED_MASK);
         let frame = self.store.frame_mut(&self.env.budget, self.cur.frame_mut(frame)?)?;
         for reg in frame.regs.iter_mut().take(usize::from(CALLER_SAVED)) {
             *reg = RegState { subreg_def: def, ..RegState::NOT_INIT };
         }
-        self.touched.regs |= (1 << CALLER_SAVED) - 1;
+        self.touched.regs |= CALLER_SAVED_MASK;
         Ok(())
     }
 

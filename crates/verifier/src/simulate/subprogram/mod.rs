@@ -10,5 +10,4 @@ mod global;
 mod result;
 
 pub(crate) use arguments::Prototypes;
-pub(crate) use call::CALLER_SAVED;
 pub(crate) use callback::Callback;
