@@ -79,6 +79,15 @@ named_ids! {
     30 BLOOM_FILTER, 31 USER_RINGBUF, 32 CGRP_STORAGE, 33 ARENA, 34 INSN_ARRAY,
 }
 
+impl MapType {
+    /// Whether such a map belongs to the first program that is loaded with it, so that programs
+    /// of other kinds are refused (`map_type_contains_progs`, `__bpf_prog_map_compatible`).
+    #[must_use]
+    pub const fn belongs_to_programs(self) -> bool {
+        matches!(self, Self::PROG_ARRAY | Self::DEVMAP | Self::CPUMAP)
+    }
+}
+
 /// Helper number: the immediate of a helper call (`BPF_FUNC_*`).
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,

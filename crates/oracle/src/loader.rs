@@ -91,6 +91,7 @@ impl<'a> Loader<'a> {
     }
 
     fn ask(&mut self, item: &ProgItem, options: &LoadOptions) -> Prepared<(Answer, usize)> {
+        self.forget_owned_maps();
         self.trim_maps(&item.maps);
         let first = self.prog_load(item, options.log_level, options.log_size)?;
         let mut answer = Answer::bare(Verdict::Loaded);
@@ -328,6 +329,20 @@ impl<'a> Loader<'a> {
             .ok_or_else(|| NotAsked("the BTF is not loaded".into()))
     }
 
+    /// Drops cached maps that belong to the first program that used them: a program of another
+    /// kind would be refused for its predecessor's sake.
+    fn forget_owned_maps(&mut self) {
+        let batch = self.batch;
+        let before = self.maps.len();
+        self.maps.retain(|number, _| {
+            let map = batch.maps.get(*number as usize);
+            map.is_none_or(|map| !map.desc.spec.map_type.belongs_to_programs())
+        });
+        if self.maps.len() != before {
+            self.weigh_maps();
+        }
+    }
+
     /// Drops cached maps that the next program does not need when they hold much memory.
     fn trim_maps(&mut self, needed: &[u32]) {
         if self.map_memory > MAP_MEMORY {
@@ -337,6 +352,10 @@ impl<'a> Loader<'a> {
 
     fn drop_maps(&mut self, needed: &[u32]) {
         self.maps.retain(|number, _| needed.contains(number));
+        self.weigh_maps();
+    }
+
+    fn weigh_maps(&mut self) {
         let weigh = |number: &u32| self.batch.maps.get(*number as usize).map(|m| weight(&m.desc));
         self.map_memory = self.maps.keys().filter_map(weigh).sum();
     }

@@ -21,6 +21,9 @@ use crate::error::OracleError;
 /// Changes when loaders or guests change what a kernel is asked; older files are then not found.
 const GENERATION: u32 = 1;
 
+/// The same for programs with maps of programs, which once were shared between loads.
+const GENERATION_OF_OWNED_MAPS: u32 = 2;
+
 /// An oracle that asks another one only for what it does not know.
 pub struct Remembered {
     name: String,
@@ -75,7 +78,9 @@ impl Remembered {
         let mut hash = Sha256::new();
         hash.update(request.to_bytes().ok()?);
         let LoadOptions { log_level, log_size, want_xlated, timeout: _ } = *options;
-        let asked = format!("{GENERATION} {} {log_level} {log_size} {want_xlated}", self.kernel);
+        let owned = request.maps.iter().any(|map| map.spec.map_type.belongs_to_programs());
+        let generation = if owned { GENERATION_OF_OWNED_MAPS } else { GENERATION };
+        let asked = format!("{generation} {} {log_level} {log_size} {want_xlated}", self.kernel);
         hash.update(asked);
         let name: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();
         Some(self.directory.join(name.get(..2)?).join(name))

@@ -57,6 +57,26 @@ fn folds(name: &str, value: u8) -> LoadRequest {
     LoadRequest { maps: vec![rodata(value)], ..request(name, insns) }
 }
 
+/// A tail call into a map of programs that other loads of the batch use, too.
+fn tail_call(name: &str, prog_type: ProgType, programs: &Arc<MapDesc>) -> LoadRequest {
+    let insns = vec![
+        Insn::new(0x18, 2, 1, 0, 0),
+        Insn::new(0, 0, 0, 0, 0),
+        mov(3, 0),
+        Insn::new(0x85, 0, 0, 0, 12),
+        mov(0, 0),
+        EXIT,
+    ];
+    LoadRequest { prog_type, maps: vec![programs.clone()], ..request(name, insns) }
+}
+
+fn programs() -> Arc<MapDesc> {
+    let (key_size, value_size, max_entries) = (4, 4, 4);
+    let map_type = MapType::PROG_ARRAY;
+    let spec = MapSpec { map_type, key_size, value_size, max_entries, ..MapSpec::default() };
+    Arc::new(MapDesc { spec, ..MapDesc::default() })
+}
+
 /// What an answer must be.
 enum Want {
     Loaded,
@@ -67,6 +87,7 @@ enum Want {
 
 fn cases() -> Vec<(LoadRequest, Want)> {
     let address = request("address", vec![Insn::new(0x18, 0, 0, 0, 0), Insn::default(), EXIT]);
+    let programs = programs();
     let many = 1 << 30;
     let huge = MapDesc {
         spec: MapSpec { value_size: 0, max_entries: many, ..rodata(0).spec.clone() },
@@ -107,6 +128,8 @@ fn cases() -> Vec<(LoadRequest, Want)> {
             },
             Want::Environment("BTF refused: EINVAL"),
         ),
+        (tail_call("tail call", ProgType::SOCKET_FILTER, &programs), Want::Loaded),
+        (tail_call("tail call of another kind", ProgType::SCHED_CLS, &programs), Want::Loaded),
         (
             unprivileged("no net_admin", vec![mov(0, 0), EXIT], Capabilities::BPF),
             Want::Refused(1, ""),

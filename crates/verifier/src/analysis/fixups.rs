@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::messages::{Finish, Helper};
 use crate::outcome::Step;
 use crate::trace::Observer;
-use veristable_kernel::{Behaviour, MapType, ProgType};
+use veristable_kernel::{Behaviour, ProgType};
 
 /// The refusals of `fixup_call_args` where there is no JIT, and those calls that the simulation
 /// never reached are not refused by (`bpf_fixup_kfunc_call` sees only live code).
@@ -126,9 +126,7 @@ fn check_overrides<O: Observer>(env: &mut Env<'_, O>) -> Step {
     });
     let holds_programs = |map: &UsedMap| {
         let map = env.request.maps.get(map.request as usize);
-        map.is_some_and(|map| {
-            matches!(map.spec.map_type, MapType::PROG_ARRAY | MapType::DEVMAP | MapType::CPUMAP)
-        })
+        map.is_some_and(|map| map.spec.map_type.belongs_to_programs())
     };
     if overrides && env.used_maps.iter().any(holds_programs) {
         return Err(Errno::EINVAL.into());
