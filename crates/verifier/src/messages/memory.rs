@@ -15,9 +15,9 @@ messages! {
         /// `check_stack_access_within_bounds`; `access` is `read from` or `write to`.
         UnboundedStack { access: &'static str, reg: u8 } EACCES => "invalid unbounded variable-offset {access} stack R{reg}";
         /// `check_stack_access_within_bounds`
-        InvalidStack { access: &'static str, reg: u8, off: i32, size: u32 } EACCES => "invalid {access} stack R{reg} off={off} size={size}";
+        InvalidStack { access: &'static str, reg: u8, off: i32, size: i32 } EACCES => "invalid {access} stack R{reg} off={off} size={size}";
         /// `check_stack_access_within_bounds`
-        InvalidVariableStack { access: &'static str, reg: u8, var_off: Text, off: i32, size: u32 } EACCES => "invalid variable-offset {access} stack R{reg} var_off={var_off} off={off} size={size}";
+        InvalidVariableStack { access: &'static str, reg: u8, var_off: Text, off: i32, size: i32 } EACCES => "invalid variable-offset {access} stack R{reg} var_off={var_off} off={off} size={size}";
         /// `check_stack_write_fixed_off`
         CorruptsPointer EACCES => "attempt to corrupt spilled pointer on stack";
         /// `check_stack_write_fixed_off`

@@ -43,6 +43,16 @@ pub(crate) struct FilledStack {
 /// Sizes must be below this (`BPF_MAX_VAR_SIZ`).
 const MAX_SIZE: u64 = 1 << 29;
 
+/// Whether accesses to such memory fail when their size is negative.
+const fn refuses_negative(kind: Kind) -> bool {
+    use Kind as K;
+    let refuses_by_range = matches!(
+        kind,
+        K::Packet { .. } | K::PacketMeta { .. } | K::MapKey { .. } | K::MapValue { .. }
+    );
+    refuses_by_range || matches!(kind, K::Mem { .. } | K::Stack)
+}
+
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `size` bytes behind an argument (`check_helper_mem_access`). Gives the stack that the call
     /// has to write, for [`BufferUse::Fill`] of stack memory.
@@ -53,11 +63,11 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         zero_size_allowed: bool,
         access: BufferUse,
     ) -> Step<Option<FilledStack>> {
-        if i32::try_from(size).is_err() {
-            // The kernel would count it as negative.
+        let pointer = self.copy_of(reg)?;
+        if i32::try_from(size).is_err() && !refuses_negative(pointer.kind) {
+            // The kernel counts it as negative, which some kinds of memory do not mind.
             return self.env.unsupported("buffer argument", "of 2 GiB or more");
         }
-        let pointer = self.copy_of(reg)?;
         let part = Part { reg, off: pointer.off, size, zero_size_allowed };
         let writes = matches!(access, BufferUse::Write | BufferUse::Fill);
         match pointer.kind {

@@ -92,7 +92,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     ) -> Step {
         let reg = span.base.number();
         let reads = access == READ;
-        let (off, size) = (i64::from(span.off), i64::from(span.size));
+        // Sizes of types may be so large that the kernel counts them as negative.
+        let (off, size) = (i64::from(span.off), i64::from(span.size.cast_signed()));
         let range = pointer.value.s64;
         let (min, max) = match pointer.value.as_const() {
             Some(fixed) => {
@@ -114,10 +115,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Errno::EACCES
         } else if max > 0 {
             Errno::EINVAL
+        } else if size < 0 {
+            Errno::EFAULT
         } else {
             return self.grow_stack(pointer.frame, min);
         };
-        let Span { off, size, .. } = span;
+        let (off, size) = (span.off, span.size.cast_signed());
         let message = if pointer.value.bits.is_const() {
             Memory::InvalidStack { access, reg, off, size }
         } else {
