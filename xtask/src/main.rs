@@ -4,6 +4,7 @@
 mod agreement;
 mod behaviours;
 mod corpus;
+mod generated;
 #[cfg(feature = "libbpf")]
 mod libbpf;
 mod oracle;
@@ -29,6 +30,8 @@ enum Task {
     Behaviours(behaviours::Args),
     /// Obtain test objects and programs into the cache, outside the repository
     Corpus(corpus::Args),
+    /// Hold generated programs against a kernel
+    Gen(generated::Args),
     /// Make kernel profiles and check them
     Profile(profile::Args),
     /// Compare linking with libbpf
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Agreement(args) => agreement::run(&args),
         Task::Behaviours(args) => behaviours::run(&args),
         Task::Corpus(args) => corpus::run(&args),
+        Task::Gen(args) => generated::run(&args),
         Task::Profile(args) => profile::run(&args),
         #[cfg(feature = "libbpf")]
         Task::Libbpf(args) => libbpf::run(&args),

@@ -21,5 +21,8 @@ pub use compare::{
     Answer, Class, Comparison, Counts, Match, Observation, Prediction, Said, compare,
 };
 pub use known::{Changes, Known, KnownError};
-pub use run::{Case, Finished, RunOptions, machine_of, observe, predict, run, summarise};
+pub use run::{
+    Case, Finished, MessageId, Predicted, RunOptions, machine_of, observe, predict, predict_whole,
+    run, summarise,
+};
 pub use table::{Share, Table};

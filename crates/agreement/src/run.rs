@@ -82,7 +82,12 @@ pub struct Finished {
     pub their_time: Option<Duration>,
     /// A warning that the kernel printed meanwhile.
     pub splat: Option<String>,
+    /// The messages of our refusal: area and identifier in the table of messages.
+    pub messages: Vec<MessageId>,
 }
+
+/// A message of our table: its area and its identifier.
+pub type MessageId = (&'static str, &'static str);
 
 /// Bytes of log kept on our side; the same as an oracle's largest.
 const LOG_SIZE: u32 = LoadOptions::MAX_LOG;
@@ -140,8 +145,8 @@ fn finish(
     options: RunOptions,
     by_policy: bool,
 ) -> Finished {
-    let (prediction, our_time) =
-        predict_timed(&case.request, kernel, options.log_level, options.machine);
+    let Predicted { prediction, time: our_time, messages } =
+        predict_whole(&case.request, kernel, options.log_level, options.machine);
     let their_time = answer.as_ref().and_then(|a| a.verification_us).map(Duration::from_micros);
     let splat = answer.as_ref().and_then(|a| a.splat.clone());
     let observation = answer.map_or_else(
@@ -163,6 +168,7 @@ fn finish(
         our_time,
         their_time,
         splat,
+        messages,
     }
 }
 
@@ -184,16 +190,28 @@ pub fn predict(
     log_level: u32,
     machine: Machine,
 ) -> Prediction {
-    predict_timed(request, kernel, log_level, machine).0
+    predict_whole(request, kernel, log_level, machine).prediction
 }
 
-/// As [`predict`], with the time that `verify` took.
-fn predict_timed(
+/// A prediction with what came with it.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// What `veristable` says.
+    pub prediction: Prediction,
+    /// The time that `verify` took.
+    pub time: Duration,
+    /// The messages of a refusal.
+    pub messages: Vec<MessageId>,
+}
+
+/// As [`predict`], with all that came with it.
+#[must_use]
+pub fn predict_whole(
     request: &LoadRequest,
     kernel: &dyn Kernel,
     log_level: u32,
     machine: Machine,
-) -> (Prediction, Duration) {
+) -> Predicted {
     let mut request = request.clone();
     request.log = LogRequest { level: log_level, size: LOG_SIZE };
     let options = Options { machine, ..Options::default() };
@@ -209,10 +227,18 @@ fn predict_timed(
         log = KernelLog::new(request.log, Dialect::of(kernel.design()));
         outcome = verify(&request, kernel, &options, &mut log);
     }
-    let undecided = |why: String| (Prediction::Unsupported(why), time);
+    let undecided = |why: String| Predicted {
+        prediction: Prediction::Unsupported(why),
+        time,
+        messages: Vec::new(),
+    };
+    let mut messages = Vec::new();
     let said = match &outcome {
         Outcome::Accepted(_) => Said::Accepted,
-        Outcome::Rejected(rejected) => Said::Rejected(i32::from(rejected.errno.0)),
+        Outcome::Rejected(rejected) => {
+            messages.extend(rejected.messages.iter().map(|m| (m.area(), m.id())));
+            Said::Rejected(i32::from(rejected.errno.0))
+        }
         Outcome::Unsupported(feature) => return undecided(feature.to_string()),
         Outcome::UnknownFact(fact) => return undecided(format!("fact: {fact}")),
         Outcome::Aborted(abort) => return undecided(format!("aborted: {abort}")),
@@ -223,7 +249,8 @@ fn predict_timed(
         total_states: s.total_states.into(),
         peak_states: s.peak_states.into(),
     });
-    (Prediction::Verdict(answer(said, counts, &log.text(), shown, &request.insns)), time)
+    let answer = answer(said, counts, &log.text(), shown, &request.insns);
+    Predicted { prediction: Prediction::Verdict(answer), time, messages }
 }
 
 /// An oracle's answer in the terms of a comparison.

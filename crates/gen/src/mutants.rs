@@ -5,9 +5,11 @@
 //! interesting ways. The same request and seed give the same mutant, on every machine, for as long
 //! as [`GENERATION`] stands.
 
+use crate::Random;
+use crate::edit::{resize, retarget, set_jump, starts};
 use veristable_isa::Insn;
 use veristable_isa::consts::*;
-use veristable_program::{Blob, InfoTable, LoadRequest};
+use veristable_program::LoadRequest;
 
 /// Changes when the same seed gives other mutants than before.
 pub const GENERATION: u32 = 1;
@@ -101,41 +103,6 @@ pub struct Mutant {
     pub request: LoadRequest,
 }
 
-/// A random number generator that never changes: SplitMix64.
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    /// Starts from a seed.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`; 0 if that is 0. The bias is below 2⁻³² for the bounds used here.
-    pub const fn below(&mut self, bound: usize) -> usize {
-        match bound {
-            0 => 0,
-            bound => (self.next() % bound as u64) as usize,
-        }
-    }
-
-    /// One of some values.
-    fn pick<T: Copy, const N: usize>(&mut self, values: [T; N]) -> T {
-        const { assert!(N > 0) };
-        values[self.below(N)]
-    }
-}
-
 /// `count` mutants of some programs, drawn evenly; fewer when a program resists. Programs over
 /// [`MAX_SLOTS`] are left out.
 pub fn of<'a>(
@@ -184,17 +151,6 @@ fn change(request: &LoadRequest, random: &mut Random) -> Option<(Kind, usize, Lo
         }
     }
     None
-}
-
-/// Slots where an instruction begins: not the second ones of 64-bit loads.
-fn starts(insns: &[Insn]) -> Vec<usize> {
-    let mut starts = Vec::with_capacity(insns.len());
-    let mut at = 0;
-    while let Some(insn) = insns.get(at) {
-        starts.push(at);
-        at += insn.slots();
-    }
-    starts
 }
 
 fn apply(
@@ -429,16 +385,6 @@ fn target(mut insn: Insn, at: usize, starts: &[usize], random: &mut Random) -> O
     Some(insn)
 }
 
-/// Writes a jump's distance into the field that holds it.
-fn set_jump(insn: &mut Insn, distance: i64) -> Option<()> {
-    if insn.class() == BPF_JMP32 && bpf_op(insn.code) == BPF_JA {
-        insn.imm = distance.try_into().ok()?;
-    } else {
-        insn.off = distance.try_into().ok()?;
-    }
-    Some(())
-}
-
 /// Exchanges an instruction with the one behind it. Their slots keep their numbers only if both
 /// take one slot; jumps in them keep their targets.
 fn swap(request: &LoadRequest, at: usize) -> Option<LoadRequest> {
@@ -462,89 +408,12 @@ fn swap(request: &LoadRequest, at: usize) -> Option<LoadRequest> {
     Some(out)
 }
 
-/// Gives an instruction that moves from slot `from` to slot `to` the same target, or where that
-/// target moved.
-fn retarget(insn: &mut Insn, from: usize, to: usize, moved: impl Fn(i64) -> i64) -> Option<()> {
-    if let Some(target) = insn.jump_target(from) {
-        return set_jump(insn, moved(target) - to as i64 - 1);
-    }
-    if let Some(target) = insn.subprog_target(from) {
-        insn.imm = (moved(target) - to as i64 - 1).try_into().ok()?;
-    }
-    Some(())
-}
-
-/// Removes or doubles the instruction at a slot; everything that names a slot behind it follows.
-fn resize(request: &LoadRequest, at: usize, double: bool) -> Option<LoadRequest> {
-    let slots = request.insns.get(at)?.slots();
-    let end = at.checked_add(slots)?;
-    if end > request.insns.len() || (!double && slots == request.insns.len()) {
-        return None;
-    }
-    let moved = |slot: i64| match (double, slot) {
-        (true, slot) if slot > at as i64 => slot + slots as i64,
-        (false, slot) if slot >= end as i64 => slot - slots as i64,
-        (false, slot) if slot > at as i64 => at as i64,
-        _ => slot,
-    };
-    let mut insns = Vec::with_capacity(request.insns.len() + slots);
-    let mut from = 0;
-    while let Some(&insn) = request.insns.get(from) {
-        let next = from + insn.slots();
-        let copies = match from == at {
-            true if double => 2,
-            true => 0,
-            false => 1,
-        };
-        for _ in 0..copies {
-            let mut insn = insn;
-            retarget(&mut insn, from, insns.len(), moved)?;
-            insns.push(insn);
-            insns.extend(request.insns.get(from + 1..next).into_iter().flatten());
-        }
-        from = next;
-    }
-    let mut out = LoadRequest { insns, ..request.clone() };
-    move_table(&mut out.func_info, 1, moved);
-    move_table(&mut out.line_info, 1, moved);
-    move_table(&mut out.core_relos, Insn::SIZE as i64, moved);
-    out.fixups.retain(|fixup| double || fixup.insn as usize != at);
-    for fixup in &mut out.fixups {
-        fixup.insn = moved(fixup.insn.into()).try_into().ok()?;
-    }
-    Some(out)
-}
-
-/// Every record begins with its instruction's offset, in slots or (CO-RE) in bytes. A record whose
-/// instruction went away gives way to the one that now stands there.
-fn move_table(table: &mut InfoTable, unit: i64, moved: impl Fn(i64) -> i64) {
-    let size = table.rec_size as usize;
-    if size < 4 || table.bytes.len() != size.saturating_mul(table.count as usize) {
-        // Tables that do not fit are the kernel's to judge, as they are.
-        return;
-    }
-    let mut bytes: Vec<u8> = Vec::with_capacity(table.bytes.len());
-    let mut last = None;
-    for record in table.bytes.chunks_exact(size) {
-        let Some((offset, rest)) = record.split_first_chunk::<4>() else { return };
-        let old = i64::from(u32::from_le_bytes(*offset));
-        let new = moved(old / unit) * unit + old % unit;
-        if last == Some(new) && new != old {
-            bytes.truncate(bytes.len().saturating_sub(size));
-        }
-        last = Some(new);
-        bytes.extend_from_slice(&u32::try_from(new).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend_from_slice(rest);
-    }
-    table.count = (bytes.len() / size) as u32;
-    table.bytes = Blob::from(bytes);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest as _, Sha256};
     use veristable_isa::asm;
-    use veristable_program::{Fixup, FixupKind};
+    use veristable_program::{Blob, Fixup, FixupKind, InfoTable};
 
     fn request(source: &str) -> LoadRequest {
         let insns = asm::assemble(source, &()).unwrap().insns;
@@ -581,7 +450,7 @@ mod tests {
             bytes.extend_from_slice(&insn.to_bytes());
         }
         let ids: Vec<&str> = mutants.iter().take(3).map(|mutant| mutant.id.as_str()).collect();
-        let digest = crate::cache::sha256(&bytes);
+        let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             (GENERATION, &digest[..16], &*ids),
             (1, "c5ea900caf8930c8", &["p~0:delete@6", "p~1:imm@3", "p~2:duplicate@5"][..])

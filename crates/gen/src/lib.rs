@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Programs for tests: made from nothing, changed, and made smaller.
+//!
+//! A [`Generator`] makes load requests that are structured and mostly right: it knows what each
+//! register and stack slot holds, asks the kernel's description which helpers, kfuncs and context
+//! fields a program has, and breaks a rule on purpose now and then. The same seed and number give
+//! the same program on every machine, for as long as [`GENERATION`] stands. [`mutants`] changes one
+//! instruction of any program.
+#![forbid(unsafe_code)]
+
+mod build;
+mod choices;
+mod code;
+mod edit;
+mod kinds;
+pub mod mutants;
+mod pool;
+mod program;
+mod random;
+mod value;
+
+pub use choices::Choices;
+pub use program::{GENERATION, Generator, Options};
+pub use random::Random;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Generated programs.
+
+use veristable_kernel::{Kernel, ProgType};
+use veristable_program::{Capabilities, InfoTable, LoadRequest, ProgFlags};
+
+use crate::build::{Builder, Plan};
+use crate::choices::Choices;
+use crate::kinds::{Kind, kinds};
+use crate::pool::Pool;
+use crate::{Random, mutants};
+
+/// Changes when the same seed gives other programs than before.
+pub const GENERATION: u32 = 1;
+
+/// What is wanted of generated programs.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Programs that get at least one chance of a mistake, of a hundred.
+    pub mistaken: u32,
+    /// What the loader may do.
+    pub capabilities: Capabilities,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { mistaken: 55, capabilities: Capabilities::all() }
+    }
+}
+
+/// Makes programs for one kernel.
+pub struct Generator<'k> {
+    kernel: &'k dyn Kernel,
+    kinds: Vec<Kind<'k>>,
+    weights: Vec<(u32, usize)>,
+    pool: Pool,
+    options: Options,
+}
+
+impl<'k> Generator<'k> {
+    /// Looks up what the kernel has.
+    #[must_use]
+    pub fn new(kernel: &'k dyn Kernel, options: Options) -> Self {
+        let kinds = kinds(kernel);
+        let mut contexts: Vec<&str> = kinds.iter().filter_map(|kind| kind.context).collect();
+        contexts.sort_unstable();
+        contexts.dedup();
+        let pool = Pool::new(&contexts);
+        let weights = kinds.iter().enumerate().map(|(at, kind)| (kind.row.weight, at)).collect();
+        Self { kernel, kinds, weights, pool, options }
+    }
+
+    /// Program number `index` of a seed: always the same one.
+    #[must_use]
+    pub fn program(&self, seed: u64, index: u64) -> LoadRequest {
+        let mut request = self.from_choices(Choices::seeded(seed, index));
+        request.name = format!("g{index}");
+        request
+    }
+
+    /// The program that some bytes stand for.
+    #[must_use]
+    pub fn from_bytes(&self, bytes: &[u8]) -> LoadRequest {
+        self.from_choices(Choices::from_bytes(bytes))
+    }
+
+    fn from_choices(&self, mut choices: Choices<'_>) -> LoadRequest {
+        let kind = choices.weighted(&self.weights).and_then(|at| self.kinds.get(at));
+        let Some(kind) = kind else { return LoadRequest::default() };
+        let mistaken = choices.percent(self.options.mistaken);
+        // Either rules are broken while the program is built, or it is changed afterwards.
+        let changed = mistaken && choices.percent(20);
+        let slips = match mistaken && !changed {
+            true => choices.pick([4, 8, 15, 15, 30, 60]),
+            false => 0,
+        };
+        let budget = choices.pick([16, 24, 40, 40, 60, 60, 90, 120]);
+        let flags = flags(&mut choices, kind);
+        let typed = choices.percent(70);
+        let plan = Plan { typed, sleepable: flags.contains(ProgFlags::SLEEPABLE), budget, slips };
+        let change = changed.then(|| choices.any());
+        let with_lines = typed && choices.percent(30);
+        let license = if mistaken && choices.percent(4) { "proprietary" } else { "GPL" };
+        let mut builder = Builder::new(&self.pool, self.kernel, kind, choices, plan);
+        builder.program();
+        let Builder { code, maps, starts, .. } = builder;
+        let maps = maps.iter().filter_map(|map| Some(self.pool.maps.get(*map)?.desc.clone()));
+        let mut request = LoadRequest {
+            name: "generated".to_owned(),
+            section: "generated".to_owned(),
+            prog_type: kind.row.prog_type,
+            expected_attach_type: kind.expected_attach_type,
+            attach: kind.attach.clone(),
+            license: license.to_owned(),
+            flags,
+            capabilities: self.options.capabilities,
+            insns: code.finish(),
+            maps: maps.collect(),
+            ..LoadRequest::default()
+        };
+        if typed {
+            request.btf = Some(self.pool.btf.clone());
+            request.func_info = func_info(&starts);
+            if with_lines {
+                request.line_info = self.line_info(&request, &starts);
+            }
+        }
+        match change {
+            Some(seed) => mutants::mutate(&request, Random::new(seed).next())
+                .map_or(request, |mutant| mutant.request),
+            None => request,
+        }
+    }
+
+    /// A line for the beginning of each function and for some instructions in between.
+    fn line_info(&self, request: &LoadRequest, starts: &[(usize, u32)]) -> InfoTable {
+        let mut bytes = Vec::new();
+        let mut count = 0;
+        let lines = self.pool.lines.len().max(1);
+        for at in crate::edit::starts(&request.insns) {
+            let is_start = starts.iter().any(|(start, _)| *start == at);
+            if !is_start && at % 3 != 0 {
+                continue;
+            }
+            let line = self.pool.lines.get(at / 3 % lines).copied().unwrap_or(self.pool.file);
+            let number = (10 + at as u32) << 10 | 1;
+            for word in [at as u32, self.pool.file, line, number] {
+                bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            count += 1;
+        }
+        InfoTable { rec_size: 16, count, bytes: bytes.into() }
+    }
+}
+
+fn func_info(starts: &[(usize, u32)]) -> InfoTable {
+    let mut bytes = Vec::new();
+    for (slot, id) in starts {
+        bytes.extend_from_slice(&(*slot as u32).to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+    }
+    InfoTable { rec_size: 8, count: starts.len() as u32, bytes: bytes.into() }
+}
+
+fn flags(choices: &mut Choices<'_>, kind: &Kind<'_>) -> ProgFlags {
+    let mut flags = kind.row.flags;
+    for (percent, flag) in [
+        (8, ProgFlags::TEST_STATE_FREQ),
+        (4, ProgFlags::STRICT_ALIGNMENT),
+        (3, ProgFlags::ANY_ALIGNMENT),
+        (3, ProgFlags::TEST_RND_HI32),
+        (15, ProgFlags::TEST_REG_INVARIANTS),
+    ] {
+        if choices.percent(percent) {
+            flags |= flag;
+        }
+    }
+    if kind.row.prog_type == ProgType::XDP && choices.percent(20) {
+        flags |= ProgFlags::XDP_HAS_FRAGS;
+    }
+    if choices.percent(1) {
+        flags |= ProgFlags::SLEEPABLE;
+    }
+    flags
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! `cargo xtask gen`: generated programs, judged by a kernel.
+//!
+//! Programs are made, asked about and forgotten in batches, so that any number of them needs no more
+//! memory than one batch. Nothing is remembered on disk: `--from` goes on where a run ended.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use veristable_agreement::{
+    Case, Finished, Match, MessageId, Observation, Prediction, RunOptions, Said, Table, machine_of,
+    predict_whole, run as compare,
+};
+use veristable_gen::{Generator, Options};
+use veristable_isa::asm;
+use veristable_kernel::Profile;
+use veristable_oracle::Oracle;
+use veristable_program::Capabilities;
+use veristable_verifier::messages::AREAS;
+
+/// Options of `cargo xtask gen`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask gen --count 200000 --seed 1 --oracle 'vm:6.18.15*2'
+  cargo xtask gen --count 5000 --oracle none          how programs are distributed, without a kernel
+  cargo xtask gen --show 17 --oracle none             one program and what we say of it")]
+pub(crate) struct Args {
+    /// How many programs
+    #[arg(long, default_value_t = 1000)]
+    count: u64,
+
+    /// Which ones
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// The number of the first
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+
+    /// Who is asked: `vm:VERSION`, `vm:VERSION*N` for N guests, or `none`
+    #[arg(long, default_value = "vm:6.18.15")]
+    oracle: String,
+
+    /// Kernel whose answer is predicted [default: the oracle's own, or 6.18.15]
+    #[arg(long)]
+    kernel: Option<String>,
+
+    /// Programs in one batch
+    #[arg(long, default_value_t = 512)]
+    batch: usize,
+
+    /// Programs with mistakes, of a hundred
+    #[arg(long, default_value_t = Options::default().mistaken)]
+    mistaken: u32,
+
+    /// Capabilities of the loader, separated by commas, or `none` [default: all]
+    #[arg(long)]
+    caps: Option<String>,
+
+    /// Print the program of this number and both answers
+    #[arg(long)]
+    show: Option<u64>,
+
+    /// Where disagreements are written
+    #[arg(long, default_value = "target/disagreements")]
+    out: PathBuf,
+}
+
+/// What is summed up over all batches.
+#[derive(Default)]
+struct Sums {
+    table: Table,
+    messages: BTreeMap<MessageId, usize>,
+    unsupported: BTreeMap<String, usize>,
+    silent: BTreeMap<String, usize>,
+    accepted: usize,
+    decided: usize,
+    disagreements: usize,
+    splats: usize,
+}
+
+/// Runs the task.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.oracle == "live" {
+        bail!("generated programs are for guests only");
+    }
+    let mut oracle: Option<Box<dyn Oracle>> = match args.oracle.as_str() {
+        "none" => None,
+        name => Some(veristable_oracle::open(name)?),
+    };
+    let named = args.oracle.strip_prefix("vm:").and_then(|name| name.split('*').next());
+    let name = args.kernel.as_deref().or(named).unwrap_or("6.18.15");
+    let kernel = veristable_profiles::open(name)?;
+    let options =
+        Options { mistaken: args.mistaken, capabilities: capabilities(args.caps.as_deref())? };
+    let generator = Generator::new(&kernel, options);
+    let machine = oracle.as_mut().map(|oracle| machine_of(oracle.as_mut())).unwrap_or_default();
+    let run_options = RunOptions {
+        timeout: Duration::from_secs(60),
+        machine,
+        batch: args.batch,
+        ..RunOptions::default()
+    };
+    if let Some(number) = args.show {
+        return show(&generator, args.seed, number, &kernel, oracle.as_deref_mut(), run_options);
+    }
+    let started = Instant::now();
+    let mut sums = Sums::default();
+    let end = args.from.saturating_add(args.count);
+    let mut next = args.from;
+    while next < end {
+        let last = end.min(next.saturating_add(args.batch.max(1) as u64));
+        let cases: Vec<Case> = (next..last)
+            .map(|index| Case {
+                id: format!("g{}:{index}", args.seed),
+                request: generator.program(args.seed, index),
+            })
+            .collect();
+        match oracle.as_deref_mut() {
+            Some(oracle) => {
+                let finished = compare(&cases, &kernel, oracle, run_options, &mut |_| ())
+                    .with_context(|| format!("go on with --from {next}"))?;
+                for (case, finished) in cases.iter().zip(&finished) {
+                    sums.add(finished);
+                    if disagrees(finished) {
+                        sums.disagreements += 1;
+                        report(case, finished, args)?;
+                    }
+                }
+            }
+            None => {
+                for case in &cases {
+                    sums.add_prediction(case, &kernel, run_options);
+                }
+            }
+        }
+        next = last;
+        eprint!(
+            "\r{} of {}, {} disagreements, {:.0?} ",
+            next - args.from,
+            args.count,
+            sums.disagreements,
+            started.elapsed()
+        );
+    }
+    eprintln!();
+    sums.print(args);
+    Ok(())
+}
+
+fn capabilities(names: Option<&str>) -> Result<Capabilities> {
+    let Some(names) = names else { return Ok(Capabilities::all()) };
+    let names = names.split(',').map(str::trim).filter(|name| *name != "none");
+    names.into_iter().try_fold(Capabilities::empty(), |caps, name| {
+        let cap = Capabilities::from_name(&name.to_ascii_uppercase());
+        Ok(caps | cap.with_context(|| format!("no capability {name:?}"))?)
+    })
+}
+
+/// Whether anything that was compared differs.
+fn disagrees(finished: &Finished) -> bool {
+    let c = &finished.comparison;
+    let undecided = matches!(finished.prediction, Prediction::Unsupported(_));
+    (c.class.disagrees() && !undecided)
+        || [c.message, c.processed, c.counts, c.log].contains(&Match::Different)
+        || finished.splat.is_some()
+}
+
+impl Sums {
+    fn add(&mut self, finished: &Finished) {
+        self.table.add(&finished.comparison);
+        self.add_prediction_of(&finished.prediction, &finished.messages);
+        if let Observation::NoAnswer(why) = &finished.observation {
+            *self.silent.entry(cut(why)).or_default() += 1;
+        }
+        self.splats += usize::from(finished.splat.is_some());
+    }
+
+    fn add_prediction(&mut self, case: &Case, kernel: &Profile, options: RunOptions) {
+        let predicted = predict_whole(&case.request, kernel, options.log_level, options.machine);
+        self.add_prediction_of(&predicted.prediction, &predicted.messages);
+    }
+
+    fn add_prediction_of(&mut self, prediction: &Prediction, messages: &[MessageId]) {
+        match prediction {
+            Prediction::Verdict(answer) => {
+                self.decided += 1;
+                self.accepted += usize::from(answer.said == Said::Accepted);
+            }
+            Prediction::Unsupported(what) => {
+                let what = what.split(" (instruction").next().unwrap_or(what);
+                *self.unsupported.entry(what.to_owned()).or_default() += 1;
+            }
+        }
+        for message in messages {
+            *self.messages.entry(*message).or_default() += 1;
+        }
+    }
+
+    fn print(&self, args: &Args) {
+        if self.table.programs > 0 {
+            println!(
+                "{}",
+                self.table
+                    .to_markdown(&format!("generated:{}:{}", args.count, args.seed), &args.oracle)
+            );
+        }
+        let share = 100.0 * self.accepted as f64 / self.decided.max(1) as f64;
+        println!("{} decided, {share:.1} % of them accepted", self.decided);
+        let all: usize = AREAS.iter().map(|(_, ids)| ids.len()).sum();
+        println!("{} of {all} messages of the table said", self.messages.len());
+        let mut messages: Vec<_> = self.messages.iter().collect();
+        messages.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        for ((area, id), count) in messages {
+            println!("{count:7}  {area}::{id}");
+        }
+        for (what, counts) in [("unsupported", &self.unsupported), ("no answer", &self.silent)] {
+            for (why, count) in counts {
+                println!("{count:7}  {what}: {why}");
+            }
+        }
+        if self.splats > 0 {
+            println!("{} programs made the kernel warn", self.splats);
+        }
+        println!("{} disagreements", self.disagreements);
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(100).collect()
+}
+
+/// Says how one program differs, and keeps it.
+fn report(case: &Case, finished: &Finished, args: &Args) -> Result<()> {
+    println!("\n{}: {}", case.id, finished.comparison.class.word());
+    print_both(finished);
+    std::fs::create_dir_all(&args.out)?;
+    let path = args.out.join(format!("{}.json", case.id.replace(':', "-")));
+    std::fs::write(&path, case.request.to_json()?).with_context(|| path.display().to_string())
+}
+
+fn print_both(finished: &Finished) {
+    let print = |who: &str, answer: &veristable_agreement::Answer| {
+        println!("  {who}: {:?} {:?}", answer.said, answer.counts);
+        for line in answer.message.lines() {
+            println!("    {line}");
+        }
+    };
+    match &finished.prediction {
+        Prediction::Verdict(answer) => print("veristable", answer),
+        Prediction::Unsupported(what) => println!("  veristable: unsupported: {what}"),
+    }
+    match &finished.observation {
+        Observation::Answered { answer, .. } => print("kernel", answer),
+        Observation::NoAnswer(why) => println!("  kernel: {why}"),
+    }
+    if let Some(splat) = &finished.splat {
+        println!("  the kernel warned: {}", cut(splat));
+    }
+}
+
+fn show(
+    generator: &Generator<'_>,
+    seed: u64,
+    number: u64,
+    kernel: &Profile,
+    oracle: Option<&mut (dyn Oracle + 'static)>,
+    options: RunOptions,
+) -> Result<()> {
+    let request = generator.program(seed, number);
+    println!(
+        "{:?} {:?} {:?} {:?}",
+        request.prog_type.name(),
+        request.attach,
+        request.flags,
+        request.license
+    );
+    for (number, map) in request.maps.iter().enumerate() {
+        println!("map {number}: {} {:?}", map.spec.name, map.spec.map_type.name());
+    }
+    let listing = asm::listing(&request.insns).to_string();
+    let mut slot = 0;
+    for line in listing.lines() {
+        println!("{slot:4}  {line}");
+        slot += request.insns.get(slot).map_or(1, |insn| insn.slots());
+    }
+    let case = Case { id: format!("g{seed}:{number}"), request };
+    match oracle {
+        Some(oracle) => {
+            for finished in compare(&[case], kernel, oracle, options, &mut |_| ())? {
+                print_both(&finished);
+            }
+        }
+        None => {
+            let predicted =
+                predict_whole(&case.request, kernel, options.log_level, options.machine);
+            println!("{:?} {:?}", predicted.prediction, predicted.messages);
+        }
+    }
+    Ok(())
+}
