@@ -29,11 +29,6 @@ impl Code {
         self.insns.extend(encode(op).iter());
     }
 
-    /// Adds a slot as it is.
-    pub(crate) fn raw(&mut self, insn: Insn) {
-        self.insns.push(insn);
-    }
-
     /// A label for later.
     pub(crate) fn label(&mut self) -> Label {
         self.labels.push(None);
@@ -53,11 +48,6 @@ impl Code {
         let label = self.label();
         self.bind(label);
         label
-    }
-
-    /// Where a label is.
-    pub(crate) fn slot(&self, label: Label) -> Option<usize> {
-        self.labels.get(label.0).copied().flatten()
     }
 
     fn to(&mut self, label: Label, op: Op) {

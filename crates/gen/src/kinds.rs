@@ -124,6 +124,7 @@ pub(crate) struct KnownHelper<'k> {
 }
 
 /// A kfunc that a kind of program may call.
+#[allow(dead_code, reason = "kfuncs come next")]
 #[derive(Clone, Debug)]
 pub(crate) struct KnownKfunc<'k> {
     pub(crate) id: u32,
@@ -169,6 +170,7 @@ pub(crate) struct Kind<'k> {
 #[derive(Debug)]
 pub(crate) struct Facts<'k> {
     pub(crate) helpers: Vec<KnownHelper<'k>>,
+    #[allow(dead_code, reason = "kfuncs come next")]
     pub(crate) kfuncs: Vec<KnownKfunc<'k>>,
     pub(crate) places: Vec<Place>,
     pub(crate) returns: ReturnRange,

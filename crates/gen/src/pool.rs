@@ -22,7 +22,6 @@ pub(crate) enum Field {
     TaskPointer,
     /// A node of the program's own that the map may keep.
     NodePointer,
-    Refcount,
 }
 
 /// A map to choose.
@@ -81,6 +80,7 @@ pub(crate) struct Pool {
     pub(crate) globals: Vec<Global>,
     /// The structure of objects that programs make: its id, size and the offsets of its list node,
     /// tree node, count and first number.
+    #[allow(dead_code, reason = "kfuncs come next")]
     pub(crate) node: Node,
     /// Strings of line info: the file and the lines.
     pub(crate) file: u32,
@@ -88,6 +88,7 @@ pub(crate) struct Pool {
 }
 
 /// The layout of the program's own object.
+#[allow(dead_code, reason = "kfuncs come next")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
     pub(crate) id: u32,
@@ -156,7 +157,7 @@ fn node(t: &mut Types) -> Node {
         NewMember::at("users", count, 64),
         NewMember::at("number", t.u32, 68),
     ];
-    let id = t.w.add_struct("node", 72, &members);
+    let id = t.w.add_struct("own_node", 72, &members);
     Node { id: id.0, size: 72, list: 8, tree: 32, count: 64 }
 }
 
@@ -195,8 +196,8 @@ fn value_types(t: &mut Types, node: Node) -> Vec<ValueType> {
         NewMember::at("tree", tree, 24),
     ];
     let id = t.w.add_struct("holder", 40, &members);
-    t.contains(id, 2, "node:link");
-    t.contains(id, 3, "node:branch");
+    t.contains(id, 2, "own_node:link");
+    t.contains(id, 3, "own_node:branch");
     let fields = vec![(Field::Lock, 0), (Field::List, 8), (Field::Tree, 24)];
     made.push(ValueType { id, size: 40, fields });
     let task = t.w.add_struct("task_struct", 4, &[]);
@@ -334,6 +335,7 @@ fn maps(btf: &Blob, [int, u64]: [u32; 2], values: &[ValueType]) -> Vec<PoolMap> 
         ("arena", MapType::ARENA, 0, 0, 4, MapFlags::MMAPABLE),
         ("write_only", MapType::ARRAY, 4, 16, 1, MapFlags::WRONLY_PROG),
         ("mapped", MapType::ARRAY, 4, 16, 1, MapFlags::MMAPABLE),
+        (".bss", MapType::ARRAY, 4, 72, 1, none),
     ];
     for (name, map_type, key_size, value_size, max_entries, flags) in plain {
         let spec = MapSpec {
@@ -376,7 +378,7 @@ fn maps(btf: &Blob, [int, u64]: [u32; 2], values: &[ValueType]) -> Vec<PoolMap> 
             map_type,
             key_size: 4,
             value_size: value.size,
-            max_entries: 2,
+            max_entries: if number % 2 == 0 { 1 } else { 2 },
             btf_key_type_id: int,
             btf_value_type_id: value.id.0,
             btf: Some(btf.clone()),

@@ -53,18 +53,18 @@ impl<'k> Generator<'k> {
     /// Program number `index` of a seed: always the same one.
     #[must_use]
     pub fn program(&self, seed: u64, index: u64) -> LoadRequest {
-        let mut request = self.from_choices(Choices::seeded(seed, index));
+        let mut request = self.build(Choices::seeded(seed, index));
         request.name = format!("g{index}");
         request
     }
 
     /// The program that some bytes stand for.
     #[must_use]
-    pub fn from_bytes(&self, bytes: &[u8]) -> LoadRequest {
-        self.from_choices(Choices::from_bytes(bytes))
+    pub fn program_of(&self, bytes: &[u8]) -> LoadRequest {
+        self.build(Choices::from_bytes(bytes))
     }
 
-    fn from_choices(&self, mut choices: Choices<'_>) -> LoadRequest {
+    fn build(&self, mut choices: Choices<'_>) -> LoadRequest {
         let kind = choices.weighted(&self.weights).and_then(|at| self.kinds.get(at));
         let Some(kind) = kind else { return LoadRequest::default() };
         let mistaken = choices.percent(self.options.mistaken);

@@ -426,7 +426,7 @@ impl Builder<'_, '_> {
         if self.locked || self.pinned & 0b11_1111 != 0 {
             return false;
         }
-        let Some(map) = self.map_of(&[MapType::ARRAY]) else { return false };
+        let Some(map) = self.direct_map() else { return false };
         let (_, size) = self.map_sizes(map);
         if self.pool.maps.get(map).is_some_and(|map| map.desc.frozen || !map.fields.is_empty()) {
             return false;

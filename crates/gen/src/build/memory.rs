@@ -2,16 +2,18 @@
 //! Maps, and memory that a pointer points to.
 
 use veristable_isa::{AluOp, AtomicOp, Imm64, Op, Operand, Reg, Size, Width};
-use veristable_kernel::{JitFeature, MapType};
+use veristable_kernel::{AttachType, JitFeature, MapType, ProgType};
+
+use veristable_program::MapFlags;
 
 use super::Builder;
-use crate::pool::Field;
+use crate::pool::{Field, PoolMap};
 use crate::value::{Memory, Range, Region, Value, What};
 
 /// Bytes of a field of a map's value.
 const fn field_size(field: Field) -> i32 {
     match field {
-        Field::Lock | Field::Refcount => 4,
+        Field::Lock => 4,
         Field::ResLock | Field::TaskWork | Field::TaskPointer | Field::NodePointer => 8,
         Field::Timer | Field::Workqueue | Field::List | Field::Tree => 16,
     }
@@ -28,6 +30,47 @@ impl Builder<'_, '_> {
         let fits = |map: &usize| pool.maps.get(*map).is_some_and(|m| types.contains(&m.map_type()));
         let fitting: Vec<usize> = all.filter(fits).collect();
         self.choices.of(&fitting)
+    }
+
+    /// Whether programs of this kind may use a map (`check_map_prog_compatibility`).
+    pub(super) fn may_use(&self, map: &PoolMap) -> bool {
+        use ProgType as P;
+        let prog_type = self.kind.row.prog_type;
+        let tracing = matches!(
+            prog_type,
+            P::KPROBE
+                | P::TRACEPOINT
+                | P::PERF_EVENT
+                | P::RAW_TRACEPOINT
+                | P::RAW_TRACEPOINT_WRITABLE
+        ) || (prog_type == P::TRACING
+            && self.kind.row.attach_type != AttachType::TRACE_ITER);
+        let special =
+            |field: &(Field, i32)| !matches!(field.0, Field::TaskPointer | Field::NodePointer);
+        if map.fields.iter().any(special) && (tracing || prog_type == P::SOCKET_FILTER) {
+            return false;
+        }
+        let for_sleepers = matches!(
+            map.map_type(),
+            MapType::HASH
+                | MapType::LRU_HASH
+                | MapType::ARRAY
+                | MapType::PERCPU_HASH
+                | MapType::PERCPU_ARRAY
+                | MapType::LRU_PERCPU_HASH
+                | MapType::ARRAY_OF_MAPS
+                | MapType::HASH_OF_MAPS
+                | MapType::RINGBUF
+                | MapType::USER_RINGBUF
+                | MapType::INODE_STORAGE
+                | MapType::SK_STORAGE
+                | MapType::TASK_STORAGE
+                | MapType::CGRP_STORAGE
+                | MapType::QUEUE
+                | MapType::STACK
+                | MapType::ARENA
+        );
+        for_sleepers || !self.sleepable
     }
 
     /// Key and value size.
@@ -146,7 +189,7 @@ impl Builder<'_, '_> {
 
     /// The address of an array map's value.
     pub(super) fn map_value(&mut self) -> bool {
-        let Some(map) = self.map_of(&[MapType::ARRAY]) else { return false };
+        let Some(map) = self.direct_map() else { return false };
         let dst = self.dest();
         self.load_map_value(dst, map);
         for _ in 0..self.choices.below(3) {
@@ -156,6 +199,23 @@ impl Builder<'_, '_> {
             self.access_at(dst);
         }
         true
+    }
+
+    /// A map whose value has an address: an array of one element.
+    pub(super) fn direct_map(&mut self) -> Option<usize> {
+        if self.slip() {
+            return self.map_of(&[]);
+        }
+        let pool = self.pool;
+        let fits = |map: &usize| {
+            pool.maps.get(*map).is_some_and(|map| {
+                map.map_type() == MapType::ARRAY
+                    && map.desc.spec.max_entries == 1
+                    && self.may_use(map)
+            })
+        };
+        let fitting: Vec<usize> = (0..pool.maps.len()).filter(fits).collect();
+        self.choices.of(&fitting)
     }
 
     fn load_map_value(&mut self, dst: Reg, map: usize) {
@@ -236,7 +296,11 @@ impl Builder<'_, '_> {
         let off = off as i16;
         let write =
             !matches!(memory.region, Region::ReadOnly) && self.may_write(memory) || self.slip();
-        match self.choices.below(10) {
+        let choice = match self.may_read(memory) || self.slip() {
+            true => self.choices.below(10),
+            false => 5,
+        };
+        match choice {
             0..=4 => self.load_from(base, off, size),
             5 | 6 if write => {
                 let value = Operand::Imm(self.imm());
@@ -256,13 +320,19 @@ impl Builder<'_, '_> {
         }
     }
 
+    fn may_read(&self, memory: Memory) -> bool {
+        let Region::MapValue(map) = memory.region else { return true };
+        let flags = self.pool.maps.get(map).map(|map| map.desc.spec.flags);
+        !flags.is_some_and(|flags| flags.contains(MapFlags::WRONLY_PROG))
+    }
+
     fn may_write(&self, memory: Memory) -> bool {
         let Region::MapValue(map) = memory.region else {
             let packet = matches!(memory.region, Region::Packet | Region::PacketMeta);
             return !packet || self.writes_packet();
         };
         let flags = self.pool.maps.get(map).map(|map| map.desc.spec.flags);
-        !flags.is_some_and(|flags| flags.contains(veristable_program::MapFlags::RDONLY_PROG))
+        !flags.is_some_and(|flags| flags.contains(MapFlags::RDONLY_PROG))
     }
 
     fn load_from(&mut self, base: Reg, off: i16, size: Size) {
@@ -375,16 +445,18 @@ impl Builder<'_, '_> {
         if self.is_pinned(dst) {
             return false;
         }
-        let fits = |value: Value| match value {
+        let fits = |this: &Self, value: Value| match value {
             Value::Memory(memory) => {
                 memory.null == 0
+                    && this.may_read(memory)
+                    && this.may_write(memory)
                     && matches!(memory.region, Region::MapValue(_) | Region::Plain | Region::Record)
                     && memory.size - memory.off - memory.spread >= size
             }
             _ => false,
         };
         if self.choices.percent(25)
-            && let Some(reg) = self.find(fits)
+            && let Some(reg) = self.find_with(fits)
             && let Value::Memory(memory) = self.state.reg(reg)
             && !self.hits_field(memory, 0, size)
         {

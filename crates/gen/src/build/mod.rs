@@ -291,10 +291,15 @@ impl<'a, 'k> Builder<'a, 'k> {
 
     /// A register that holds what is wanted.
     fn find(&mut self, wanted: impl Fn(Value) -> bool) -> Option<Reg> {
+        self.find_with(|_, value| wanted(value))
+    }
+
+    /// As [`Builder::find`], for what depends on the program.
+    fn find_with(&mut self, wanted: impl Fn(&Self, Value) -> bool) -> Option<Reg> {
         let mut found = [Reg::R0; 10];
         let mut count = 0;
         for reg in Reg::ALL.into_iter().take(10) {
-            if wanted(self.state.reg(reg)) {
+            if wanted(self, self.state.reg(reg)) {
                 found[count] = reg;
                 count += 1;
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Numbers: constants and arithmetic.
 
-use veristable_isa::{AluOp, Op, Operand, Reg, Size, Swap, SwapBits, Width};
+use veristable_isa::{AluOp, CmpOp, Op, Operand, Reg, Size, Swap, SwapBits, Width};
 
 use super::Builder;
 use crate::value::{Range, Value};
@@ -128,24 +128,41 @@ impl Builder<'_, '_> {
         let max32 = i32::try_from(max).unwrap_or(i32::MAX);
         let w = if self.choices.percent(70) { Width::W64 } else { Width::W32 };
         let alu = |op, imm| Op::Alu { op, width: w, dst, src: Operand::Imm(imm) };
-        let top = max - low;
         if self.slip() {
             self.op(alu(AluOp::And, max32.saturating_mul(2).saturating_add(1)));
-        } else if low == 0 && self.choices.percent(40) {
-            // The largest mask below the bound.
-            let mask = (1_i64 << (63 - (max + 1).leading_zeros())) - 1;
+        } else if self.choices.percent(50) {
+            // The largest mask below the bound, and what is missing at the other end.
+            let span = max - low + 1;
+            let mask = (1_i64 << (63 - span.max(1).leading_zeros())) - 1;
             self.op(alu(AluOp::And, mask as i32));
-        } else {
-            let span = i32::try_from(top + 1).unwrap_or(i32::MAX);
-            self.op(alu(AluOp::Mod, span.max(1)));
             if low != 0 {
-                self.op(Op::Alu {
-                    op: AluOp::Add,
-                    width: Width::W64,
-                    dst,
-                    src: Operand::Imm(low as i32),
-                });
+                self.add_imm(dst, low as i32);
             }
+        } else if low == 0 && max > 0 && self.choices.percent(40) {
+            // What is left of so many bits.
+            let bits = 63 - (max + 1).leading_zeros();
+            let width = Width::W64;
+            let imm = 64 - bits as i32;
+            self.op(Op::Alu { op: AluOp::Rsh, width, dst, src: Operand::Imm(imm.min(63)) });
+            if bits == 0 {
+                self.op(alu(AluOp::And, 0));
+            }
+        } else {
+            // Tests, and a number for the case that it is outside.
+            let other = self.code.label();
+            let end = self.code.label();
+            let signed = low < 0 || self.choices.percent(30);
+            let (above, below) =
+                if signed { (CmpOp::Sgt, CmpOp::Slt) } else { (CmpOp::Gt, CmpOp::Lt) };
+            self.code.branch(above, Width::W64, dst, Operand::Imm(max32), other);
+            if low != 0 || signed {
+                self.code.branch(below, Width::W64, dst, Operand::Imm(low as i32), other);
+            }
+            self.code.goto(end, false);
+            self.code.bind(other);
+            let value = self.choices.within(low as i32, max32);
+            self.constant(dst, value.into());
+            self.code.bind(end);
         }
         self.state.set(dst, Value::Scalar(Range { min: low, max }));
     }
@@ -245,14 +262,10 @@ fn result(op: AluOp, width: Width, left: Range, right: Range) -> Range {
     let limited = match (op, known) {
         (AluOp::Mov, _) => Some(right),
         (AluOp::And, Some(mask)) if mask >= 0 => Some(Range::up_to(mask)),
-        (AluOp::Mod, Some(divisor)) if divisor > 0 => Some(Range::up_to(divisor - 1)),
         (AluOp::Rsh, Some(shift @ 1..64)) => match width {
             Width::W64 => Some(Range::up_to(((u64::MAX) >> shift) as i64)),
             Width::W32 => Some(Range::up_to(U32 >> shift)),
         },
-        (AluOp::Div, Some(divisor)) if divisor > 1 && left.min >= 0 => {
-            Some(Range { min: left.min / divisor, max: left.max / divisor })
-        }
         (AluOp::Add, _) => {
             let min = left.min.checked_add(right.min);
             min.zip(left.max.checked_add(right.max)).map(|(min, max)| Range { min, max })

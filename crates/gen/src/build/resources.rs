@@ -128,8 +128,11 @@ impl Builder<'_, '_> {
             return false;
         }
         let pool = self.pool;
-        let is_locked =
-            |map: &usize| pool.maps.get(*map).is_some_and(|map| map.has(Field::Lock).is_some());
+        let is_locked = |map: &usize| {
+            pool.maps
+                .get(*map)
+                .is_some_and(|map| map.has(Field::Lock).is_some() && self.may_use(map))
+        };
         let maps: Vec<usize> = (0..pool.maps.len()).filter(is_locked).collect();
         let Some(map) = self.choices.of(&maps) else { return false };
         let Some(off) = pool.maps.get(map).and_then(|map| map.has(Field::Lock)) else {

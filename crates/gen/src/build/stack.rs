@@ -170,6 +170,21 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// A number times a size, in a register of its own.
+    fn scaled(&mut self, index: Reg, bytes: i32) -> Reg {
+        let dst = self.dest();
+        if dst != index {
+            self.mov(dst, index);
+        }
+        let (op, imm) = match self.choices.percent(70) {
+            true => (AluOp::Lsh, bytes.trailing_zeros() as i32),
+            false => (AluOp::Mul, bytes),
+        };
+        self.op(Op::Alu { op, width: Width::W64, dst, src: Operand::Imm(imm) });
+        self.state.set(dst, Value::ANY);
+        dst
+    }
+
     /// A load or store at an offset that is not known.
     pub(super) fn stack_at_variable(&mut self) -> bool {
         let size = self.choices.pick([Size::B, Size::B, Size::H, Size::W, Size::DW]);
@@ -178,8 +193,12 @@ impl Builder<'_, '_> {
         let low = self.free_bytes(span);
         self.initialise(low, span);
         let before = self.reserve(low, span);
-        let index = self.bounded((span - bytes).into(), 0);
+        // Aligned, unless the rule is broken.
+        let aligned = bytes > 1 && !self.slip();
+        let most = if aligned { span / bytes - 1 } else { span - bytes };
+        let index = self.bounded(most.into(), 0);
         let pinned = self.pinned;
+        let index = if aligned { self.scaled(index, bytes) } else { index };
         self.pin(index);
         let base = self.dest();
         self.pinned = pinned;
