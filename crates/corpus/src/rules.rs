@@ -23,7 +23,7 @@
 //! | `kernel` | names of kernels | every kernel |
 //! | `type` | program type, as `BPF_PROG_TYPE_` without the prefix, any case | `socket_filter` |
 //! | `attach` | expected attach type, likewise | none |
-//! | `target` | name of a function or type of the kernel's BTF to attach to; `STRUCTURE.MEMBER` for struct_ops | none |
+//! | `target` | name of a function or type of the kernel's BTF to attach to; `STRUCTURE.MEMBER` for struct_ops; `FUNCTION in CASE` for a function of the program of another case of the file | none |
 //! | `license` | text | `GPL` |
 //! | `flags` | names of load flags | none |
 //! | `caps` | names of capabilities, or `none` | all |
@@ -170,19 +170,20 @@ impl Case {
 /// The first thing that is wrong, with its line.
 pub fn parse(text: &str, kernel: &dyn Kernel) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
-    let lines: Vec<&str> = text.lines().collect();
+    let all: Vec<&str> = text.lines().collect();
     let is_start = |line: &&str| comment(line).is_some_and(|c| c.starts_with("case:"));
     let mut starts: Vec<usize> =
-        lines.iter().enumerate().filter(|(_, line)| is_start(line)).map(|(at, _)| at).collect();
-    let header = lines.get(..starts.first().copied().unwrap_or(0)).unwrap_or_default();
+        all.iter().enumerate().filter(|(_, line)| is_start(line)).map(|(at, _)| at).collect();
+    let header = all.get(..starts.first().copied().unwrap_or(0)).unwrap_or_default();
     if starts.is_empty() {
         starts.push(0);
     }
-    starts.push(lines.len());
+    starts.push(all.len());
     for range in starts.windows(2) {
         let &[from, to] = range else { continue };
-        let lines = &lines[from..to];
-        let Some(case) = read_case(header, lines, from, kernel)? else { continue };
+        let lines = &all[from..to];
+        let file = File { lines: &all, kernel };
+        let Some(case) = read_case(file, header, lines, from)? else { continue };
         if cases.iter().any(|other: &Case| other.name == case.name) {
             bail!("line {}: a second case {:?}", case.line, case.name);
         }
@@ -199,15 +200,52 @@ pub fn parse(text: &str, kernel: &dyn Kernel) -> anyhow::Result<Vec<Case>> {
 /// The first thing that is wrong with it, such as a name that the kernel does not have.
 pub fn program(text: &str, case: &str, kernel: &dyn Kernel) -> Option<anyhow::Result<LoadRequest>> {
     let lines: Vec<&str> = text.lines().collect();
-    fn name<'t>(line: &&'t str) -> Option<&'t str> {
-        comment(line)?.strip_prefix("case:").map(str::trim)
+    let found = File { lines: &lines, kernel }.request(case, 0)?;
+    Some(found)
+}
+
+/// A file, in which cases name others.
+#[derive(Clone, Copy)]
+struct File<'f> {
+    lines: &'f [&'f str],
+    kernel: &'f dyn Kernel,
+}
+
+impl File<'_> {
+    /// The program of a case; `depth` cases led to it.
+    fn request(self, case: &str, depth: usize) -> Option<anyhow::Result<LoadRequest>> {
+        fn name<'t>(line: &&'t str) -> Option<&'t str> {
+            comment(line)?.strip_prefix("case:").map(str::trim)
+        }
+        let lines = self.lines;
+        let header = lines.iter().position(|line| name(line).is_some())?;
+        let from = lines.iter().position(|line| name(line) == Some(case))?;
+        let rest = lines.get(from + 1..)?;
+        let len = rest.iter().position(|line| name(line).is_some()).unwrap_or(rest.len());
+        let (header, lines) = (lines.get(..header)?, lines.get(from..=from + len)?);
+        Some(read_program(self, header, lines, from, depth).map(|case| case.request))
     }
-    let header = lines.iter().position(|line| name(line).is_some())?;
-    let from = lines.iter().position(|line| name(line) == Some(case))?;
-    let rest = lines.get(from + 1..)?;
-    let len = rest.iter().position(|line| name(line).is_some()).unwrap_or(rest.len());
-    let case = read_program(lines.get(..header)?, lines.get(from..=from + len)?, from, kernel);
-    Some(case.map(|case| case.request))
+
+    /// A function of another case's program; a number stands for an id that need not be one.
+    fn target(self, func: &str, case: &str, depth: usize) -> anyhow::Result<Attach> {
+        /// More than any kernel takes.
+        const MAX_DEPTH: usize = 6;
+        if depth > MAX_DEPTH {
+            bail!("{case:?}: too many targets");
+        }
+        let request = self.request(case, depth + 1).ok_or_else(|| anyhow!("no case {case:?}"))?;
+        let request = request?;
+        let btf_id = match func.parse() {
+            Ok(id) => id,
+            Err(_) => {
+                let btf = request.btf.as_deref().map(Btf::open).transpose()?;
+                let id = btf.and_then(|btf| btf.find_by_name(func, Kind::Func));
+                id.ok_or_else(|| anyhow!("{case:?} has no function {func:?}"))?.0
+            }
+        };
+        let target = request.to_bytes()?.into();
+        Ok(Attach::Program { target, func: func.to_owned(), btf_id })
+    }
 }
 
 /// The comment of a line that has nothing else.
@@ -216,16 +254,16 @@ fn comment<'t>(line: &&'t str) -> Option<&'t str> {
 }
 
 fn read_case(
+    file: File<'_>,
     header: &[&str],
     lines: &[&str],
     first: usize,
-    kernel: &dyn Kernel,
 ) -> anyhow::Result<Option<Case>> {
     // What other kernels lack cannot be read for them.
-    if !is_about(header, lines, &kernel.id().name) {
+    if !is_about(header, lines, &file.kernel.id().name) {
         return Ok(None);
     }
-    let case = read_program(header, lines, first, kernel)?;
+    let case = read_program(file, header, lines, first, 0)?;
     if case.expect.verdict == Verdict::Missing {
         bail!("case {:?}, from line {}: nothing is expected", case.name, first + 1);
     }
@@ -234,11 +272,13 @@ fn read_case(
 
 /// Reads a case whose expectations may be about other kernels.
 fn read_program(
+    file: File<'_>,
     header: &[&str],
     lines: &[&str],
     first: usize,
-    kernel: &dyn Kernel,
+    depth: usize,
 ) -> anyhow::Result<Case> {
+    let kernel = file.kernel;
     let mut settings = Settings::default();
     for (at, line) in header.iter().enumerate() {
         if let Some(comment) = comment(line) {
@@ -257,6 +297,9 @@ fn read_program(
         }
     }
     let in_case = || format!("case {name:?}, from line {}", first + 1);
+    if let Some((func, case)) = settings.program_target.take() {
+        settings.request.attach = file.target(&func, &case, depth).with_context(in_case)?;
+    }
     let mut structs = Structs::new(&settings.structs).with_context(in_case)?;
     structs::apply(&mut structs, &mut settings.request.maps, &settings.value_types)
         .with_context(in_case)?;
@@ -381,6 +424,8 @@ struct Settings {
     structs: Vec<Struct>,
     /// Names of maps and of the structures that are their values.
     value_types: Vec<(String, String)>,
+    /// A function and the case whose program has it, if that is the target.
+    program_target: Option<(String, String)>,
 }
 
 impl Default for Settings {
@@ -398,6 +443,7 @@ impl Default for Settings {
             prototypes: Vec::new(),
             structs: Vec::new(),
             value_types: Vec::new(),
+            program_target: None,
         }
     }
 }
@@ -419,6 +465,10 @@ impl Settings {
                 request.expected_attach_type = AttachType::from_name(&upper)
                     .or_else(|| value.parse().ok().map(AttachType))
                     .ok_or_else(|| anyhow!("no attach type {value:?}"))?;
+            }
+            "target" if value.contains(" in ") => {
+                let (func, case) = value.split_once(" in ").unwrap_or_default();
+                self.program_target = Some((func.trim().to_owned(), case.trim().to_owned()));
             }
             "target" => {
                 request.attach = target(value, kernel)?;

@@ -14,11 +14,12 @@ use crate::messages::Message;
 use crate::options::{Machine, Meter, Options};
 use crate::outcome::{Abort, Feature, Stats, Step, Stop};
 use crate::state::BtfRef;
+use crate::target::TargetProgram;
 use crate::trace::{Event, Level, Observer};
 use veristable_btf::{Btf, TypeId};
 use veristable_isa::{Insn, Op};
 use veristable_kernel::{AttachType, Behaviour, Behaviours, Kernel, ProgContext, ProgType};
-use veristable_program::{Capabilities, LoadRequest, MapDesc, ProgFlags};
+use veristable_program::{Attach, Capabilities, LoadRequest, MapDesc, ProgFlags};
 
 /// One verification: the request, the kernel, and what the phases found out so far.
 ///
@@ -112,8 +113,17 @@ impl Privileges {
     }
 }
 
+/// What the caller opened of the program and of the one that it attaches to.
+#[derive(Clone, Copy)]
+pub(crate) struct Programs<'a> {
+    /// The program's BTF.
+    pub(crate) btf: Option<&'a Btf<'a>>,
+    /// The target.
+    pub(crate) target: Option<&'a TargetProgram<'a>>,
+}
+
 /// The program as a whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Prog<'a> {
     /// Its type as loaded.
     pub prog_type: ProgType,
@@ -136,11 +146,14 @@ pub struct Prog<'a> {
     pub test_reg_invariants: bool,
     /// Its own BTF, if it brings any.
     pub btf: Option<&'a Btf<'a>>,
+    /// The program that it attaches to, if it does (`dst_prog`).
+    pub(crate) target: Option<&'a TargetProgram<'a>>,
     /// The BTF in which [`Prog::attach_btf_id`] counts (the kernel's or a module's).
     pub attach_btf: Option<&'a Btf<'a>>,
     /// What it attaches to, 0 if nothing.
     pub attach_btf_id: TypeId,
-    /// The prototype of what it attaches to (`attach_func_proto`).
+    /// The prototype of what it attaches to (`attach_func_proto`), in [`Prog::attach_btf`] or in
+    /// the BTF of [`Prog::target`].
     pub attach_func_proto: Option<TypeId>,
     /// The name of what it attaches to (`attach_func_name`).
     pub attach_func_name: Option<&'a str>,
@@ -363,6 +376,8 @@ bitflags::bitflags! {
         const VERIFIED = 1 << 11;
         /// Never reached, and removed after the program was accepted.
         const REMOVED = 1 << 12;
+        /// Set by the simulation: its BTF is not what it takes (`unreliable`).
+        const UNRELIABLE = 1 << 13;
     }
 }
 
@@ -384,13 +399,13 @@ pub struct Subprog {
 }
 
 impl<'a, O: Observer> Env<'a, O> {
-    /// Sets up a verification. The program's BTF is opened by the caller, who owns it.
+    /// Sets up a verification. What is opened of programs is the caller's.
     pub(crate) fn new(
         request: &'a LoadRequest,
         kernel: &'a dyn Kernel,
         options: &Options<'a>,
         dialect: Dialect,
-        btf: Option<&'a Btf<'a>>,
+        programs: Programs<'a>,
         observer: &'a mut O,
     ) -> Self {
         let privileges = Privileges::of(request.capabilities, options.machine);
@@ -405,7 +420,7 @@ impl<'a, O: Observer> Env<'a, O> {
             meter: Meter::new(options),
             observer,
             privileges,
-            prog: Prog::new(request, privileges, btf),
+            prog: Prog::new(request, privileges, programs),
             code: Code::default(),
             subprogs: List::new(),
             exception_callback: None,
@@ -433,7 +448,17 @@ impl<'a, O: Observer> Env<'a, O> {
     /// The part of the program that the kernel's answers depend on.
     #[must_use]
     pub fn context(&self) -> ProgContext<'a> {
-        ProgContext { expected_attach_type: self.prog.attach_type, ..self.request.context() }
+        let mut context = self.request.context();
+        context.prog_type = self.prog.rules;
+        context.expected_attach_type = self.prog.attach_type;
+        if let Attach::Program { btf_id, .. } = &self.request.attach {
+            // What asks for the target by its id takes it for one of the kernel's.
+            let kernel = self.kernel.btf(None).ok().flatten();
+            let ty = kernel.and_then(|btf| btf.type_by_id(TypeId(*btf_id)).ok());
+            let by_id = self.prog.rules == ProgType::TRACING;
+            context.attach_name = by_id.then(|| ty.map_or("", |ty| ty.name()));
+        }
+        context
     }
 
     /// One step of work; every loop whose length the input decides calls it.
@@ -574,7 +599,7 @@ impl<'a, O: Observer> Env<'a, O> {
 }
 
 impl<'a> Prog<'a> {
-    fn new(request: &'a LoadRequest, privileges: Privileges, btf: Option<&'a Btf<'a>>) -> Self {
+    fn new(request: &'a LoadRequest, privileges: Privileges, programs: Programs<'a>) -> Self {
         let flags = request.flags;
         Self {
             prog_type: request.prog_type,
@@ -587,7 +612,8 @@ impl<'a> Prog<'a> {
                 && !flags.contains(ProgFlags::ANY_ALIGNMENT),
             test_state_freq: privileges.bpf_capable && flags.contains(ProgFlags::TEST_STATE_FREQ),
             test_reg_invariants: flags.contains(ProgFlags::TEST_REG_INVARIANTS),
-            btf,
+            btf: programs.btf,
+            target: programs.target,
             attach_btf: None,
             attach_btf_id: TypeId(0),
             attach_func_proto: None,

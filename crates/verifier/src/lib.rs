@@ -13,6 +13,7 @@
 //! domain/       tnum and ranges: nothing there knows BPF
 //! state/        registers, stack, frames
 //! simulate/     the main loop and the instruction classes
+//! target.rs     programs that others attach to
 //! prune/        state equality, precision, loops
 //! messages/     the table of messages
 //! log/          the kernel-format log
@@ -38,6 +39,7 @@ pub mod outcome;
 mod prune;
 pub mod simulate;
 pub mod state;
+mod target;
 pub mod trace;
 
 pub use design::Dialect;
@@ -48,8 +50,10 @@ pub use outcome::{Abort, Accepted, Feature, Outcome, Rejected, Stats};
 pub use trace::{Event, Level, Observer, Silent};
 
 use crate::design::{Design, Phase, V6_12, V6_18};
-use crate::env::Env;
+use crate::env::{Env, Programs};
+use crate::mem::Budget;
 use crate::outcome::{Step, Stop};
+use crate::target::{TargetFacts, TargetProgram};
 use veristable_btf::Btf;
 use veristable_kernel::{DesignId, Kernel};
 use veristable_program::LoadRequest;
@@ -77,34 +81,92 @@ fn verify_as<D: Design, O: Observer>(
     options: &Options<'_>,
     observer: &mut O,
 ) -> Outcome {
-    let btf = match request.btf.as_deref().map(Btf::open).transpose() {
-        Ok(btf) => btf,
-        Err(error) => {
-            // BPF_BTF_LOAD refuses it, so that there is no descriptor to load the program with.
-            return Outcome::Unsupported(Feature::of(
-                "program BTF",
-                mem::Text::format(format_args!("{error}")),
-            ));
-        }
+    // A program that another attaches to was loaded before it.
+    let targets = match target::chain(request, &Budget::new(options.memory)) {
+        Ok(targets) => targets,
+        Err(stop) => return stopped(stop),
     };
-    let mut env = Env::new(request, kernel, options, D::DIALECT, btf.as_ref(), observer);
-    if let Err(stop) = analysis::gate::check(&mut env) {
-        return conclude(&mut env, Err(stop), false);
-    }
-    let mut result = env.load_code();
-    for phase in D::PHASES {
-        if result.is_err() {
-            break;
+    let mut below: Option<(&LoadRequest, TargetFacts)> = None;
+    for target in targets.iter().rev() {
+        let mut facts = None;
+        let mut remember = |env: &Env<'_, Silent>| {
+            facts = Some(target::remember(env)?);
+            Ok(())
+        };
+        let load = Load { request: target, below: below.as_ref(), kernel, options };
+        match (load.run::<D, Silent>(&mut Silent, &mut remember), facts) {
+            (Outcome::Accepted(_), Some(facts)) => below = Some((target, facts)),
+            (Outcome::Accepted(_), None) => {
+                return Outcome::Aborted(Abort::Internal("nothing remembered"));
+            }
+            (Outcome::Rejected(_), _) => {
+                return Outcome::Unsupported(Feature::of("target program", "that is refused"));
+            }
+            (other, _) => return other,
         }
-        result = run_phase::<D, O>(*phase, &mut env);
     }
-    if matches!(result, Ok(()) | Err(Stop::Rejected(_))) {
-        env.finish_stats();
-        if let Err(errno) = env.observer.finish() {
-            result = Err(Stop::Rejected(errno));
+    let load = Load { request, below: below.as_ref(), kernel, options };
+    load.run::<D, O>(observer, &mut |_| Ok(()))
+}
+
+/// One verification.
+struct Load<'l> {
+    request: &'l LoadRequest,
+    /// The program that it attaches to.
+    below: Option<&'l (&'l LoadRequest, TargetFacts)>,
+    kernel: &'l dyn Kernel,
+    options: &'l Options<'l>,
+}
+
+impl Load<'_> {
+    /// Verifies. `accepted` is called with what was found out if the program is accepted.
+    fn run<D: Design, O: Observer>(
+        &self,
+        observer: &mut O,
+        accepted: &mut dyn FnMut(&Env<'_, O>) -> Result<(), Abort>,
+    ) -> Outcome {
+        let (btf, target_btf) =
+            match (open_btf(self.request), self.below.map(|(below, _)| open_btf(below))) {
+                (Ok(btf), None) => (btf, None),
+                (Ok(btf), Some(Ok(target_btf))) => (btf, target_btf),
+                (Err(feature), _) | (_, Some(Err(feature))) => {
+                    return Outcome::Unsupported(feature);
+                }
+            };
+        let target = self
+            .below
+            .map(|(request, facts)| TargetProgram::new(request, target_btf.as_ref(), facts));
+        let Self { request, kernel, options, .. } = *self;
+        let programs = Programs { btf: btf.as_ref(), target: target.as_ref() };
+        let mut env = Env::new(request, kernel, options, D::DIALECT, programs, observer);
+        if let Err(stop) = analysis::gate::check(&mut env) {
+            return conclude(&mut env, Err(stop), false);
         }
+        let mut result = env.load_code();
+        for phase in D::PHASES {
+            if result.is_err() {
+                break;
+            }
+            result = run_phase::<D, O>(*phase, &mut env);
+        }
+        if matches!(result, Ok(()) | Err(Stop::Rejected(_))) {
+            env.finish_stats();
+            if let Err(errno) = env.observer.finish() {
+                result = Err(Stop::Rejected(errno));
+            }
+        }
+        if result.is_ok() {
+            result = accepted(&env).map_err(Stop::Aborted);
+        }
+        conclude(&mut env, result, true)
     }
-    conclude(&mut env, result, true)
+}
+
+fn open_btf(request: &LoadRequest) -> Result<Option<Btf<'_>>, Feature> {
+    // BPF_BTF_LOAD refuses what cannot be opened, so that there is no descriptor to load the
+    // program with.
+    let broken = |error| Feature::of("program BTF", mem::Text::format(format_args!("{error}")));
+    request.btf.as_deref().map(Btf::open).transpose().map_err(broken)
 }
 
 fn run_phase<D: Design, O: Observer>(phase: Phase, env: &mut Env<'_, O>) -> Step {
@@ -141,8 +203,21 @@ fn conclude<O: Observer>(env: &mut Env<'_, O>, result: Step, in_verifier: bool) 
             insn: env.insn,
             stats: in_verifier.then_some(stats),
         }),
-        Err(Stop::Unsupported(feature)) => Outcome::Unsupported(feature),
-        Err(Stop::UnknownFact(fact)) => Outcome::UnknownFact(fact),
-        Err(Stop::Aborted(abort)) => Outcome::Aborted(abort),
+        Err(stop) => stopped(stop),
+    }
+}
+
+/// The answer where nothing was found out about the program.
+fn stopped(stop: Stop) -> Outcome {
+    match stop {
+        Stop::Rejected(errno) => Outcome::Rejected(Rejected {
+            errno,
+            messages: alloc::vec::Vec::new(),
+            insn: None,
+            stats: None,
+        }),
+        Stop::Unsupported(feature) => Outcome::Unsupported(feature),
+        Stop::UnknownFact(fact) => Outcome::UnknownFact(fact),
+        Stop::Aborted(abort) => Outcome::Aborted(abort),
     }
 }

@@ -8,7 +8,7 @@ use crate::env::{Env, Subprog, SubprogFlags};
 use crate::errno::Errno;
 use crate::mem::Text;
 use crate::messages::Attach;
-use crate::outcome::{Step, Stop};
+use crate::outcome::{Abort, Step, Stop};
 use crate::trace::Observer;
 use veristable_btf::{Btf, Kind, Type, TypeId};
 use veristable_kernel::{AttachType, Behaviour, NameList, ProgType, Sleepable};
@@ -66,7 +66,8 @@ const fn can_sleep(prog_type: ProgType, attach_type: AttachType) -> bool {
 fn target_btf<'a, O: Observer>(env: &Env<'a, O>) -> Step<Option<(&'a Btf<'a>, u32)>> {
     match &env.request.attach {
         Target::None | Target::Kernel { btf_id: 0, .. } => Ok(None),
-        Target::Program { .. } => env.unsupported("attaching to a BPF program", ""),
+        // Only programs of types that go no further than their target may name one.
+        Target::Program { .. } => Err(Stop::Aborted(Abort::Internal("a target program"))),
         Target::Kernel { module: Some(module), .. } => {
             env.unsupported("attaching to a module", &**module)
         }
@@ -167,7 +168,7 @@ fn function_pointer(btf: &Btf<'_>, id: TypeId) -> Option<TypeId> {
 
 /// `bpf_check_attach_target` for kernel functions, and what `check_attach_btf_id` tests after it.
 fn check_target<O: Observer>(env: &mut Env<'_, O>) -> Step {
-    if let Target::Program { target, btf_id, .. } = &env.request.attach {
+    if let (Target::Program { btf_id, .. }, Some(target)) = (&env.request.attach, env.prog.target) {
         return program_target::check(env, target, *btf_id);
     }
     let Some((btf, btf_id)) = target_btf(env)? else { return env.reject(Attach::NoBtfId) };
@@ -293,7 +294,11 @@ fn check_function<'a, O: Observer>(env: &mut Env<'a, O>, btf: &'a Btf<'a>, ty: &
 }
 
 /// The trampoline has room for eight bytes of a result (`attach_uses_trampoline_retval`).
-fn refuse_wide_result<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>, name: &str) -> Step {
+pub(super) fn refuse_wide_result<O: Observer>(
+    env: &mut Env<'_, O>,
+    btf: &Btf<'_>,
+    name: &str,
+) -> Step {
     let uses = matches!(env.prog.attach_type, AttachType::TRACE_FEXIT | AttachType::MODIFY_RETURN);
     if !uses || !env.has(Behaviour::WideResultsRefused) {
         return Ok(());

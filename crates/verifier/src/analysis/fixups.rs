@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::messages::{Finish, Helper};
 use crate::outcome::Step;
 use crate::trace::Observer;
-use veristable_kernel::{Behaviour, ProgType};
+use veristable_kernel::Behaviour;
 
 /// The refusals of `fixup_call_args` where there is no JIT, and those calls that the simulation
 /// never reached are not refused by (`bpf_fixup_kfunc_call` sees only live code).
@@ -18,7 +18,6 @@ use veristable_kernel::{Behaviour, ProgType};
 pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     inline_loops(env)?;
     check_arena_loads(env)?;
-    save_context(env);
     check_kfunc_ids(env)?;
     check_tail_calls(env)?;
     check_overrides(env)?;
@@ -66,20 +65,6 @@ fn inline_loops<O: Observer>(env: &mut Env<'_, O>) -> Step {
         }
     }
     Ok(())
-}
-
-/// Programs that empty or destroy a queueing discipline keep their context for what the kernel
-/// puts behind them (`convert_ctx_accesses`, `bpf_qdisc_gen_epilogue` of `net/sched/bpf_qdisc.c`,
-/// the one `gen_epilogue` of Linux 6.18 itself).
-fn save_context<O: Observer>(env: &mut Env<'_, O>) {
-    let prog = &env.prog;
-    let structure = prog.attach_btf.and_then(|btf| btf.type_by_id(prog.attach_btf_id).ok());
-    let has_epilogue = prog.prog_type == ProgType::STRUCT_OPS
-        && structure.is_some_and(|ty| ty.name() == "Qdisc_ops")
-        && matches!(prog.attach_func_name, Some("reset" | "destroy"));
-    if has_epilogue && let Some(main) = env.subprogs.first_mut() {
-        main.stack_depth = main.stack_depth.saturating_add(8);
-    }
 }
 
 /// A kfunc call without an id is nothing until it turns out that it is not dead

@@ -10,7 +10,9 @@ use crate::outcome::{Step, Stop};
 use crate::trace::Observer;
 use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
 use veristable_isa::Insn;
-use veristable_kernel::{Behaviour, JitFeature, KfuncFlags, KfuncRef};
+use veristable_kernel::{
+    AttachType, Behaviour, JitFeature, KfuncFlags, KfuncRef, ProgContext, ProgType,
+};
 use veristable_program::FdEntry;
 
 /// A kfunc that the program calls.
@@ -85,10 +87,35 @@ pub fn add<O: Observer>(env: &mut Env<'_, O>, func: u32, offset: i16) -> Step {
         return env.reject(Structure::MetadataNeedsDevice);
     }
     check_model(env, btf, name, proto)?;
-    let answer = env.kernel.kfunc(KfuncRef::BtfId(func), &env.context())?;
-    let flags = answer.filter(|kfunc| kfunc.allowed).map(|kfunc| kfunc.flags);
+    let flags = flags_of(env, id)?;
     let kfunc = Kfunc { func: id, offset, btf, name, proto, flags };
     env.kfuncs.insert(&env.budget, place, kfunc)?;
+    Ok(())
+}
+
+/// What the kernel says of a kfunc for the program (`btf_kfunc_id_set_contains`).
+fn flags_of<O: Observer>(env: &Env<'_, O>, func: TypeId) -> Step<Option<KfuncFlags>> {
+    let mut context = env.context();
+    if context.prog_type == ProgType::EXT {
+        // Until its target is known, a replacement has the kfuncs of all programs, as types have
+        // that are no hook for kfuncs (`bpf_prog_type_to_kfunc_hook`).
+        context = ProgContext::of(ProgType::SK_REUSEPORT);
+        context.expected_attach_type = AttachType::SK_REUSEPORT_SELECT;
+    }
+    let answer = env.kernel.kfunc(KfuncRef::BtfId(func.0), &context)?;
+    Ok(answer.filter(|kfunc| kfunc.allowed).map(|kfunc| kfunc.flags))
+}
+
+/// Looks all kfuncs up again: the type whose rules hold has changed.
+///
+/// # Errors
+///
+/// A missing fact.
+pub(crate) fn look_up_flags<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    for index in 0..env.kfuncs.len() {
+        let flags = flags_of(env, env.kfuncs.at(index)?.func)?;
+        env.kfuncs.at_mut(index)?.flags = flags;
+    }
     Ok(())
 }
 

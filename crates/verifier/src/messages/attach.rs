@@ -31,6 +31,40 @@ messages! {
         /// `bpf_check_attach_target`
         NoSubprogram { name: Text } EINVAL => "Subprog {name} doesn't exist";
         /// `bpf_check_attach_target`
+        ExceptionCallback { kind: &'static str } EINVAL => "{kind} programs cannot attach to exception callback";
+        /// `bpf_check_attach_target`
+        ReplaceStatic EINVAL => "Cannot replace static functions";
+        /// `bpf_check_attach_target`
+        ReplacementNotJited EINVAL => "Extension programs should be JITed";
+        /// `bpf_check_attach_target`
+        ReplacementChangesPacket EINVAL => "Extension program changes packet data, while original does not";
+        /// `bpf_check_attach_target`
+        ReplacementSleeps EINVAL => "Extension program may sleep, while original does not";
+        /// `bpf_check_attach_target`
+        TargetNotJited EINVAL => "Can attach to only JITed progs";
+        /// `bpf_check_attach_target`
+        Recursive EINVAL => "Cannot recursively attach";
+        /// `bpf_check_attach_target`
+        ReplaceTracing EINVAL => "Cannot extend fentry/fexit";
+        /// `btf_check_type_match` (`kernel/bpf/btf.c`)
+        ReplacementNeedsBtf EINVAL => "Program extension requires BTF";
+        /// `btf_check_func_type_match` (`kernel/bpf/btf.c`)
+        NotGlobal { func: Text } EINVAL => "{func}() is not a global function";
+        /// `btf_check_func_type_match`
+        ArgumentCounts { fn1: Text, count1: u32, fn2: Text, count2: u32 } EINVAL => "{fn1}() has {count1} args while {fn2}() has {count2} args";
+        /// `btf_check_func_type_match`
+        ReturnTypes { type1: &'static str, fn1: Text, type2: &'static str, fn2: Text } EINVAL => "Return type {type1} of {fn1}() doesn't match type {type2} of {fn2}()";
+        /// `btf_check_func_type_match`
+        ArgumentTypes { arg: u32, fn1: Text, type1: &'static str, fn2: Text, type2: &'static str } EINVAL => "arg{arg} in {fn1}() is {type1} while {fn2}() has {type2}";
+        /// `btf_check_func_type_match`
+        ArgumentSizes { arg: u32, fn1: Text, size1: i32, fn2: Text, size2: i32 } EINVAL => "arg{arg} in {fn1}() has size {size1} while {fn2}() has {size2}";
+        /// `btf_check_func_type_match`
+        ArgumentUnrecognized { arg: u32, func: Text } EINVAL => "arg{arg} in {func}() has unrecognized type";
+        /// `btf_check_func_type_match`
+        ArgumentNotContext { arg: u32, func: Text } EINVAL => "arg{arg} in {func}() is not a pointer to context";
+        /// `btf_check_func_type_match`
+        ArgumentStructs { arg: u32, fn1: Text, struct1: Text, fn2: Text, struct2: Text } EINVAL => "arg{arg} {fn1}(struct {struct1} *) doesn't match {fn2}(struct {struct2} *)";
+        /// `bpf_check_attach_target`
         NestedTracing EINVAL => "Cannot nest tracing program attach more than once";
         /// `bpf_check_attach_target`
         OnlyFentryOnPrograms EINVAL => "Only FENTRY/FEXIT progs are attachable to another BPF prog";

@@ -29,7 +29,7 @@ use crate::outcome::Step;
 use crate::prune::{Backtrack, Checkpoints};
 use crate::state::{Callsite, Frame, FrameId, State, Store};
 use crate::trace::{Event, Observer};
-use veristable_kernel::{Behaviour, ProgType};
+use veristable_kernel::Behaviour;
 
 /// Simulates the main program and the global functions that it calls.
 ///
@@ -37,9 +37,6 @@ use veristable_kernel::{Behaviour, ProgType};
 ///
 /// Why the program is refused, or why that cannot be said.
 pub(crate) fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
-    if env.prog.prog_type == ProgType::EXT {
-        return env.unsupported("program type", "EXT");
-    }
     let memos = List::filled(&env.budget, env.code.insns.len(), sim::InsnMemo::default())?;
     let mut checkpoints = Checkpoints::default();
     checkpoints.prepare(&env.budget, env.code.insns.len(), env.kernel.behaviours())?;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Contexts that are the arguments of a kernel function (`btf_ctx_access` of `kernel/bpf/btf.c`).
+//! Contexts that are the arguments of a function of the kernel or of another program
+//! (`btf_ctx_access` of `kernel/bpf/btf.c`).
 
 use super::iterators::{Nullable, nullable_arguments};
 use super::walk::name_or_anonymous;
 use crate::analysis::attach::reference_arguments;
+use crate::analysis::prog_context;
 use crate::design::Design;
 use crate::errno::Errno;
 use crate::mem::Text;
@@ -12,6 +14,7 @@ use crate::outcome::{Step, Stop};
 use crate::simulate::memory::CtxLoad;
 use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, Kind as Holds};
+use crate::target::TargetProgram;
 use crate::trace::Observer;
 use veristable_btf::{Btf, FuncProto, Kind, Type, TypeId};
 use veristable_kernel::{
@@ -20,6 +23,9 @@ use veristable_kernel::{
 
 /// Arguments that a tracing program sees at most (`MAX_BPF_FUNC_ARGS`).
 const MAX_ARGS: i32 = 12;
+
+/// Arguments of a function of a BPF program (`MAX_BPF_FUNC_REG_ARGS`).
+const MAX_REG_ARGS: u32 = 5;
 
 /// The name of the structure for queueing disciplines.
 const QDISC: &str = "Qdisc_ops";
@@ -66,7 +72,9 @@ pub(crate) struct RefArgument {
 struct Target<'a> {
     btf: &'a Btf<'a>,
     name: &'a str,
-    proto: FuncProto<'a>,
+    /// Its prototype; none for a function of a program whose types mean nothing: it has five
+    /// numbers.
+    proto: Option<FuncProto<'a>>,
     /// Parameters that the program does not see: `__data` of tracepoints.
     hidden: u32,
 }
@@ -145,7 +153,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
 
     fn resolve_argument(&mut self, access: CtxAccess) -> Step<Option<(CtxLoad, Option<Note>)>> {
         let CtxAccess { offset: off, size, direction, .. } = access;
-        let prog_type = self.env.prog.prog_type;
+        let prog_type = self.env.prog.rules;
         let Some(target) = self.context_target() else {
             return self.env.unsupported("context access", "without a prototype");
         };
@@ -184,16 +192,50 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         if let Some(load) = special {
             return Ok(Some((load, None)));
         }
-        self.object_argument(&target, arg, &ty)
+        match self.env.prog.target {
+            Some(program) => self.program_context(&target, program, arg, &ty),
+            None => self.object_argument(&target, arg, &ty),
+        }
+    }
+
+    /// A pointer that a function of another program takes: the kernel's own context of that
+    /// program, or nothing that can be used (`btf_translate_to_vmlinux`).
+    fn program_context(
+        &self,
+        target: &Target<'a>,
+        program: &TargetProgram<'_>,
+        arg: u32,
+        pointer: &Type<'a>,
+    ) -> Step<Option<(CtxLoad, Option<Note>)>> {
+        let rules = program.rules();
+        let kernel = self.btf(BtfRef::Kernel)?;
+        let is_context = pointer
+            .target()
+            .is_some_and(|to| prog_context::is_context(kernel, target.btf, to, rules));
+        if !is_context {
+            return Ok(None);
+        }
+        let flags = match target.is_nullable(arg) {
+            true => TypeFlags::PTR_MAYBE_NULL,
+            false => TypeFlags::empty(),
+        };
+        let id = prog_context::kernel_context(kernel, rules);
+        Ok(id.map(|id| (pointer_to(id, flags), None)))
     }
 
     /// What the program attaches to.
     fn context_target(&self) -> Option<Target<'a>> {
         let prog = &self.env.prog;
-        let btf = prog.attach_btf?;
-        let proto = btf.type_by_id(prog.attach_func_proto?).ok()?.as_func_proto()?;
         let name = prog.attach_func_name?;
         let hidden = u32::from(prog.attach_type == AttachType::TRACE_RAW_TP);
+        let (btf, may_lack) = match prog.target {
+            Some(program) => (program.btf?, true),
+            None => (prog.attach_btf?, false),
+        };
+        let proto = match prog.attach_func_proto {
+            None if may_lack => None,
+            id => Some(btf.type_by_id(id?).ok()?.as_func_proto()?),
+        };
         Some(Target { btf, name, proto, hidden })
     }
 
@@ -224,7 +266,8 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let count = target.visible();
         let mut is_result = false;
         let id = if arg < count {
-            let param = target.proto.params.get((arg + target.hidden) as usize);
+            let Some(proto) = target.proto else { return Ok(Place::Scalar { is_result }) };
+            let param = proto.params.get((arg + target.hidden) as usize);
             param.map_or(TypeId::VOID, |param| param.type_id)
         } else {
             let attach = self.env.prog.attach_type;
@@ -241,7 +284,11 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
                 return Ok(Place::Refused);
             }
             is_result = attach == AttachType::LSM_MAC;
-            target.proto.returns
+            match target.proto {
+                Some(proto) => proto.returns,
+                None if attach == AttachType::MODIFY_RETURN => return Ok(Place::Refused),
+                None => return Ok(Place::Scalar { is_result }),
+            }
         };
         let Ok(ty) = target.btf.skip_modifiers(id) else {
             return self.env.unsupported("BTF", "that cannot be walked");
@@ -350,10 +397,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     ) -> Step<Option<(CtxLoad, Option<Note>)>> {
         let mut flags = TypeFlags::empty();
         flags.set(TypeFlags::PTR_TRUSTED, self.arguments_are_trusted()?);
-        let param = target.proto.params.get((arg + target.hidden) as usize);
-        let nullable = param.is_some_and(|param| {
-            param.name().strip_suffix("__nullable").is_some_and(|name| !name.is_empty())
-        });
+        let nullable = target.is_nullable(arg);
         flags.set(TypeFlags::PTR_MAYBE_NULL, nullable);
         let mut error_pointer = false;
         if target.hidden != 0 {
@@ -442,15 +486,25 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
 impl Target<'_> {
     /// How many arguments the program sees.
     fn visible(&self) -> u32 {
-        let count = u32::try_from(self.proto.params.len()).unwrap_or(u32::MAX);
+        let Some(proto) = self.proto else { return MAX_REG_ARGS };
+        let count = u32::try_from(proto.params.len()).unwrap_or(u32::MAX);
         count.saturating_sub(self.hidden)
+    }
+
+    /// Whether an argument's name says that it may be null (`btf_param_match_suffix`).
+    fn is_nullable(&self, arg: u32) -> bool {
+        let param = self.proto.and_then(|proto| proto.params.get((arg + self.hidden) as usize));
+        param.is_some_and(|param| {
+            param.name().strip_suffix("__nullable").is_some_and(|name| !name.is_empty())
+        })
     }
 
     /// The argument that an offset is in, by the whole prototype; one more than the last for the
     /// result, two more beyond (`btf_ctx_arg_idx`).
     fn index(&self, off: u32) -> u32 {
-        let types = self.proto.params.map(|param| param.type_id);
-        let types = types.chain(core::iter::once(self.proto.returns));
+        let Some(proto) = self.proto else { return off / 8 };
+        let types = proto.params.map(|param| param.type_id);
+        let types = types.chain(core::iter::once(proto.returns));
         let (mut end, mut index) = (0u32, 0u32);
         for id in types {
             end = end.saturating_add(self.slot_bytes(id));
@@ -464,7 +518,7 @@ impl Target<'_> {
 
     /// Where an argument begins (`btf_ctx_arg_offset`).
     fn offset(&self, index: usize) -> Option<u32> {
-        let params = self.proto.params.take(index);
+        let params = self.proto?.params.take(index);
         params.map(|param| self.slot_bytes(param.type_id)).try_fold(0u32, u32::checked_add)
     }
 

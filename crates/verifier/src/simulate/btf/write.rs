@@ -155,9 +155,11 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 other => self.env.unsupported("write to a kernel object", other),
             };
         }
-        let program =
-            veristable_kernel::ProgContext { prog_type: self.env.prog.rules, ..self.env.context() };
-        let rule = self.env.kernel.prog_type(&program)?.and_then(|facts| facts.btf_struct_access);
+        let rule = self
+            .env
+            .kernel
+            .prog_type(&self.env.context())?
+            .and_then(|facts| facts.btf_struct_access);
         match rule {
             None => Ok(Writer::Nobody),
             Some("tc_cls_act_btf_struct_access" | "xdp_btf_struct_access") => Ok(Writer::Conntrack),

@@ -12,7 +12,7 @@ use crate::trace::Observer;
 use veristable_btf::TypeId;
 use veristable_kernel::{
     Allowed, ArgBase, ArgType, CompatibleRegisters, Helper, HelperAnswer, HelperBtf, HelperId,
-    Kernel, ProgContext, RegType, RetType, TypeFlags, TypeRef,
+    Kernel, RegType, RetType, TypeFlags, TypeRef,
 };
 
 /// The kernel's type that an argument or a result points to.
@@ -132,7 +132,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let (Some(id), Some(name)) = (id, name) else {
             return self.env.reject(Message::NoSuchHelper { func });
         };
-        let context = ProgContext { prog_type: self.env.prog.rules, ..self.env.context() };
+        let context = self.env.context();
         let helper = match kernel.helper(HelperId(id), &context)? {
             HelperAnswer::NoSuchHelper => return self.env.reject(Message::NoSuchHelper { func }),
             HelperAnswer::NotForProgram => return self.env.reject(Message::NotForProgram { func }),

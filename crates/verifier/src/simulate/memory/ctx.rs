@@ -12,8 +12,8 @@ use crate::trace::Observer;
 use veristable_btf::TypeId;
 use veristable_isa::Reg;
 use veristable_kernel::{
-    AttachType, Behaviour, CtxAccess, CtxAnswer, CtxField, Direction, ProgContext, ProgType,
-    RegBase, ReturnRange, TypeFlags, TypeRef,
+    AttachType, Behaviour, CtxAccess, CtxAnswer, CtxField, Direction, ProgType, RegBase,
+    ReturnRange, TypeFlags, TypeRef,
 };
 
 /// What a permitted access to the context yields (`struct bpf_insn_access_aux`).
@@ -77,7 +77,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         {
             return Ok(Some(memo.load));
         }
-        let program = ProgContext { prog_type: self.env.prog.rules, ..self.env.context() };
+        let program = self.env.context();
         let load = match self.env.kernel.context(access, &program)? {
             CtxAnswer::Refused => None,
             CtxAnswer::Allowed(field) => Some(self.ctx_field(&field)?),

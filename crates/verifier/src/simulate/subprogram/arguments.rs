@@ -3,7 +3,7 @@
 //! kernel/bpf/btf.c), and whether a call passes that (`btf_check_subprog_call`).
 
 use crate::design::Design;
-use crate::env::SubprogId;
+use crate::env::{SubprogFlags, SubprogId};
 use crate::errno::Errno;
 use crate::mem::{List, Text};
 use crate::messages::Functions;
@@ -66,15 +66,6 @@ impl Signature {
     }
 }
 
-/// What is known of a function beside [`crate::env::Subprog`].
-#[derive(Clone, Copy, Default, Debug)]
-struct Function {
-    /// `args_cached`
-    signature: Option<Signature>,
-    /// Its BTF is not what it takes (`unreliable`).
-    unreliable: bool,
-}
-
 bitflags::bitflags! {
     /// Declaration tags of an argument (`enum btf_arg_tag`).
     #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -110,7 +101,8 @@ type TaggedArg = (TypeId, u32, Tags);
 /// What the BTF says of all functions, as far as it was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Prototypes {
-    functions: List<Function>,
+    /// Their signatures (`args_cached`).
+    functions: List<Option<Signature>>,
     /// All `arg:` tags; collected when the first function is looked at.
     tags: Option<List<TaggedArg>>,
 }
@@ -125,10 +117,10 @@ struct Subject<'b> {
 }
 
 impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
-    fn function_mut(&mut self, subprog: SubprogId) -> Step<&mut Function> {
+    fn signature_mut(&mut self, subprog: SubprogId) -> Step<&mut Option<Signature>> {
         let rows = &mut self.prototypes.functions;
         if rows.is_empty() {
-            *rows = List::filled(&self.env.budget, self.env.subprogs.len(), Function::default())?;
+            *rows = List::filled(&self.env.budget, self.env.subprogs.len(), None)?;
         }
         Ok(rows.at_mut(subprog.0 as usize)?)
     }
@@ -142,7 +134,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
 
     /// Notes that a function's BTF is not what it takes.
     pub(super) fn distrust(&mut self, subprog: SubprogId) -> Step {
-        self.function_mut(subprog)?.unreliable = true;
+        self.env.subprog_mut(subprog)?.flags |= SubprogFlags::UNRELIABLE;
         Ok(())
     }
 
@@ -151,8 +143,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// # Errors
     /// The rejection, which counts only for global functions.
     pub(super) fn signature(&mut self, subprog: SubprogId) -> Step<Signature> {
-        let known = *self.function_mut(subprog)?;
-        if let Some(signature) = known.signature {
+        if let Some(signature) = *self.signature_mut(subprog)? {
             return Ok(signature);
         }
         let info = self.env.code.func_info.get(subprog.0 as usize).copied();
@@ -165,7 +156,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let (Some(func), Some(proto)) = (func, proto) else {
             return self.bug(format_args!("function info"));
         };
-        if known.unreliable {
+        if self.env.subprog(subprog)?.flags.contains(SubprogFlags::UNRELIABLE) {
             let name = func.name();
             return self.bug(format_args!("unreliable BTF for function {name}()"));
         }
@@ -190,7 +181,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         for ((arg, param), kind) in (0u32..).zip(params).zip(&mut signature.kinds) {
             *kind = self.argument(&subject, info.type_id, arg, param.type_id)?;
         }
-        self.function_mut(subprog)?.signature = Some(signature);
+        *self.signature_mut(subprog)? = Some(signature);
         Ok(signature)
     }
 
@@ -371,7 +362,8 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// # Errors
     /// What ends the verification in any case.
     pub(super) fn check_arguments(&mut self, subprog: SubprogId) -> Step<Option<Errno>> {
-        if self.env.code.func_info.is_empty() || self.function_mut(subprog)?.unreliable {
+        let unreliable = self.env.subprog(subprog)?.flags.contains(SubprogFlags::UNRELIABLE);
+        if self.env.code.func_info.is_empty() || unreliable {
             return Ok(Some(Errno::EINVAL));
         }
         match self.match_arguments(subprog) {

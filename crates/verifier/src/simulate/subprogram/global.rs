@@ -11,7 +11,7 @@ use crate::outcome::{Step, Stop};
 use crate::simulate::sim::Sim;
 use crate::state::{BtfRef, DynptrKind, Frame, FrameFlags, Kind, RegId, RegState};
 use crate::trace::{Level, Observer};
-use veristable_kernel::{Behaviour, TypeFlags};
+use veristable_kernel::{Behaviour, ProgType, TypeFlags};
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Checks all global functions that are called, until no new ones are found.
@@ -52,7 +52,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// The registers at the beginning of a pass.
     pub(in crate::simulate) fn enter_pass(&mut self, id: SubprogId, frame: &mut Frame) -> Step {
-        if id == SubprogId::MAIN {
+        if id == SubprogId::MAIN && self.env.prog.prog_type != ProgType::EXT {
             self.look_at_main()?;
             *frame.reg_mut(1)? = RegState::pointer(Kind::Ctx);
             return Ok(());

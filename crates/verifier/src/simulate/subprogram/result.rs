@@ -12,7 +12,7 @@ use crate::state::{BtfRef, FrameFlags, Kind as Holds};
 use crate::trace::Observer;
 use veristable_btf::{Kind, TypeId};
 use veristable_isa::Reg;
-use veristable_kernel::{AttachType, Behaviour, ProgContext, ProgType, ReturnRange};
+use veristable_kernel::{AttachType, Behaviour, ProgType, ReturnRange};
 
 /// Which values may be returned.
 #[derive(Clone, Copy)]
@@ -170,10 +170,11 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 };
                 Ok(if is_session { within(0, 1) } else { None })
             }
+            // It has a target, as those raw tracepoints once had that are `TRACING` now.
+            (ProgType::RAW_TRACEPOINT, _) if prog.prog_type == ProgType::EXT => Ok(within(0, 0)),
             _ => {
                 // The attach type that counts is the one after the load gate's corrections.
-                let context = ProgContext { prog_type: prog.rules, ..self.env.context() };
-                Ok(match self.env.kernel.return_range(&context)? {
+                Ok(match self.env.kernel.return_range(&self.env.context())? {
                     ReturnRange::Within(min, max) => within(min, max),
                     ReturnRange::Any => None,
                 })
