@@ -63,6 +63,22 @@ pub struct Style {
     pub allow_ptr_leaks: bool,
 }
 
+impl Style {
+    /// Whether the value of a 64-bit immediate load is a pointer that the reader may not see, and
+    /// shown as 0 (`print_bpf_insn`).
+    #[must_use]
+    pub const fn masks(self, insn: Insn) -> bool {
+        let is_pointer = match insn.src() {
+            BPF_PSEUDO_MAP_FD | BPF_PSEUDO_MAP_VALUE => true,
+            BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE | BPF_PSEUDO_BTF_ID => {
+                self.dialect.masks_every_pointer
+            }
+            _ => false,
+        };
+        is_pointer && !self.allow_ptr_leaks
+    }
+}
+
 /// Names that a text needs: the kernel's `struct bpf_insn_cbs` (`kernel/bpf/disasm.h`), plus the
 /// helper names, which the kernel has compiled in.
 pub trait Names {
@@ -302,19 +318,8 @@ fn ld<W: fmt::Write, N: Names + ?Sized>(
         BPF_IMM if Size::of(code) == Size::DW => {}
         _ => return write!(out, "BUG_ld_{code:02x}"),
     }
-    let is_pointer = match src {
-        BPF_PSEUDO_MAP_FD | BPF_PSEUDO_MAP_VALUE => true,
-        BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE | BPF_PSEUDO_BTF_ID => {
-            style.dialect.masks_every_pointer
-        }
-        _ => false,
-    };
     let second = next.map_or(0, |n| n.imm);
-    let value = if is_pointer && !style.allow_ptr_leaks {
-        0
-    } else {
-        crate::Wide::from_imms(imm, second).get()
-    };
+    let value = if style.masks(insn) { 0 } else { crate::Wide::from_imms(imm, second).get() };
     write!(out, "({code:02x}) r{} = ", insn.dst())?;
     names.imm64(out, insn, value)
 }

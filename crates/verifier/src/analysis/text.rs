@@ -7,7 +7,6 @@ use crate::mem::Text;
 use crate::outcome::Abort;
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
-use veristable_isa::consts::{BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE};
 use veristable_isa::{Insn, Names, Style};
 use veristable_kernel::HelperId;
 
@@ -62,24 +61,25 @@ impl<O: Observer> Env<'_, O> {
         show: impl FnOnce(&mut O, &dyn fmt::Display),
     ) -> Result<(), Abort> {
         let insn = self.code.insn(index)?;
-        let names = self.call_name(index, insn)?;
+        let style = Style {
+            dialect: match self.dialect {
+                Dialect::V6_12 => veristable_isa::Dialect::LINUX_6_12,
+                Dialect::V6_18 => veristable_isa::Dialect::LINUX_6_18,
+            },
+            allow_ptr_leaks: self.privileges.allow_ptr_leaks,
+        };
+        let names = self.call_name(index, insn, style)?;
         let text = veristable_isa::disasm::Text {
             insn,
             next: self.code.insns.get(index as usize + 1).copied(),
-            style: Style {
-                dialect: match self.dialect {
-                    Dialect::V6_12 => veristable_isa::Dialect::LINUX_6_12,
-                    Dialect::V6_18 => veristable_isa::Dialect::LINUX_6_18,
-                },
-                allow_ptr_leaks: self.privileges.allow_ptr_leaks,
-            },
+            style,
             names: &names,
         };
         show(self.observer, &text);
         Ok(())
     }
 
-    fn call_name(&self, index: u32, insn: Insn) -> Result<CallName, Abort> {
+    fn call_name(&self, index: u32, insn: Insn, style: Style) -> Result<CallName, Abort> {
         let helper = if insn.is_helper_call() {
             let id = HelperId(insn.imm.cast_unsigned());
             self.kernel.helper_name(id).map(|name| Text::format(format_args!("bpf_{name}")))
@@ -92,14 +92,11 @@ impl<O: Observer> Env<'_, O> {
             Target::None if insn.is_kfunc_call() => Some(Text::default()),
             _ => None,
         };
-        Ok(CallName { helper, kfunc, address: self.shown_address(index, insn)? })
+        Ok(CallName { helper, kfunc, address: self.shown_address(index, insn, style)? })
     }
 
-    fn shown_address(&self, index: u32, insn: Insn) -> Result<Option<u64>, Abort> {
-        // 6.18 masks these two kinds and no other.
-        let masked = matches!(insn.src(), BPF_PSEUDO_MAP_FD | BPF_PSEUDO_MAP_VALUE)
-            && !self.privileges.allow_ptr_leaks;
-        if masked {
+    fn shown_address(&self, index: u32, insn: Insn, style: Style) -> Result<Option<u64>, Abort> {
+        if style.masks(insn) {
             return Ok(None);
         }
         let of = |map: MapIndex| MAP_ADDRESS + (u64::from(map.0) << 12);
