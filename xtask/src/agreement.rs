@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! `cargo xtask agreement`: how far `veristable` and a real kernel say the same about a set.
 
+mod privileges;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,8 @@ use veristable_oracle::{Oracle, Remembered};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Sets: structural and rules (our own); realworld, selftests-6.18, raw-6.18, info-6.18, … (see `cargo xtask corpus status`);
-mutants:SET:COUNT:SEED for one-instruction changes of a set's programs (mutants: those of realworld, 5000, seed 1).
+mutants:SET:COUNT:SEED for one-instruction changes of a set's programs (mutants: those of realworld, 5000, seed 1);
+SET@unpriv without any capability, SET@bpf+net_admin and so on with only these (see docs/load-request.md).
 
 Example:
   cargo xtask agreement raw-6.18 --oracle vm:6.18.15 --write")]
@@ -153,6 +156,14 @@ fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)> {
             .map(|m| Case { id: m.id, request: m.request })
             .collect();
         return Ok((mutants, unlinked));
+    }
+    if let Some((base, loader)) = privileges::of_set(set)? {
+        let raw = privileges::raw_tests(base, loader, kernel)?;
+        if let Some(cases) = raw {
+            return Ok((cases, Unlinked::new()));
+        }
+        let (cases, unlinked) = load(base, kernel)?;
+        return Ok((privileges::lowered(cases, loader), unlinked));
     }
     if let Some(cases) = small_programs(set, kernel)? {
         return Ok((cases, Unlinked::new()));

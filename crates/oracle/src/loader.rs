@@ -2,8 +2,11 @@
 //! The loader: turns requests into system calls. The same code runs against the live kernel and
 //! inside a guest, always in a process of its own that may be killed.
 //!
-//! Maps and BTF are created with all privileges and kept for the batch; only `BPF_PROG_LOAD` itself
-//! runs with the capabilities that the request names. Nothing is attached or run.
+//! `BPF_PROG_LOAD` runs with the capabilities that the request names, and so does the creation of its maps
+//! where the kernel lets it: an array remembers whether its creator had `CAP_PERFMON`
+//! (`bypass_spec_v1` of `struct bpf_map`). Maps of other kinds and BTF, which an unprivileged loader
+//! would be handed, are created with all privileges. Both are kept for the batch. Nothing is
+//! attached or run.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -12,7 +15,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use veristable_kernel::MapType;
-use veristable_program::{Attach, Blob, FdEntry, FixupKind, InfoTable, MapDesc, MapFlags, MapSpec};
+use veristable_program::{
+    Attach, Blob, Capabilities, FdEntry, FixupKind, InfoTable, MapDesc, MapFlags, MapSpec,
+};
 
 use crate::answer::{Answer, LoadOptions, Verdict};
 use crate::batch::{Batch, ProgItem, Target};
@@ -40,6 +45,10 @@ const ATTEMPTS: u32 = 5;
 /// Addresses of the kernel symbols that a batch names.
 pub(crate) type Symbols = HashMap<String, u64>;
 
+/// A map of the batch, and whether its creator may do without care for misprediction: what a map
+/// keeps of its creator.
+type MapKey = (u32, bool);
+
 /// Why a request did not get as far as the load.
 struct NotAsked(String);
 
@@ -53,7 +62,7 @@ pub(crate) struct Loader<'a> {
     btfs: HashMap<u32, OwnedFd>,
     loose_btfs: HashMap<Blob, OwnedFd>,
     modules: HashMap<String, OwnedFd>,
-    maps: HashMap<u32, OwnedFd>,
+    maps: HashMap<MapKey, OwnedFd>,
     map_memory: u64,
     targets: HashMap<u32, OwnedFd>,
 }
@@ -92,7 +101,7 @@ impl<'a> Loader<'a> {
 
     fn ask(&mut self, item: &ProgItem, options: &LoadOptions) -> Prepared<(Answer, usize)> {
         self.forget_owned_maps();
-        self.trim_maps(&item.maps);
+        self.trim_maps(item);
         let first = self.prog_load(item, options.log_level, options.log_size)?;
         let mut answer = Answer::bare(Verdict::Loaded);
         answer.log_level = options.log_level;
@@ -127,7 +136,7 @@ impl<'a> Loader<'a> {
     fn prog_load(&mut self, item: &ProgItem, level: u32, size: u32) -> Prepared<Loaded> {
         let request = &item.request;
         for map in &item.maps {
-            self.ensure_map(*map)?;
+            self.ensure_map(*map, request.capabilities)?;
         }
         if let Some(btf) = item.btf {
             self.ensure_btf(btf)?;
@@ -172,6 +181,7 @@ impl<'a> Loader<'a> {
 
     /// The instructions with descriptors and addresses in place.
     fn instructions(&self, item: &ProgItem) -> Prepared<Vec<[u8; 8]>> {
+        let capabilities = item.request.capabilities;
         let mut insns = item.request.insns.clone();
         let mut second = false;
         for insn in &mut insns {
@@ -184,7 +194,7 @@ impl<'a> Loader<'a> {
             second = true;
             if matches!(insn.src(), PSEUDO_MAP_FD | PSEUDO_MAP_VALUE) {
                 let map = usize::try_from(insn.imm).ok().and_then(|index| item.maps.get(index));
-                let fd = map.and_then(|map| self.maps.get(map));
+                let fd = map.and_then(|map| self.maps.get(&map_key(*map, capabilities)));
                 insn.imm = fd.map_or(-1, |fd| fd.as_raw_fd());
             }
         }
@@ -230,7 +240,7 @@ impl<'a> Loader<'a> {
                 FdEntry::Map(index) => item
                     .maps
                     .get(*index as usize)
-                    .and_then(|map| self.maps.get(map))
+                    .and_then(|map| self.maps.get(&map_key(*map, item.request.capabilities)))
                     .map_or(-1, |fd| fd.as_raw_fd()),
                 FdEntry::ModuleBtf(name) => self.module(name)?.as_raw_fd(),
                 FdEntry::Btf(btf) => self.loose_btf(btf)?.as_raw_fd(),
@@ -334,7 +344,7 @@ impl<'a> Loader<'a> {
     fn forget_owned_maps(&mut self) {
         let batch = self.batch;
         let before = self.maps.len();
-        self.maps.retain(|number, _| {
+        self.maps.retain(|(number, _), _| {
             let map = batch.maps.get(*number as usize);
             map.is_none_or(|map| !map.desc.spec.map_type.belongs_to_programs())
         });
@@ -344,30 +354,34 @@ impl<'a> Loader<'a> {
     }
 
     /// Drops cached maps that the next program does not need when they hold much memory.
-    fn trim_maps(&mut self, needed: &[u32]) {
+    fn trim_maps(&mut self, next: &ProgItem) {
         if self.map_memory > MAP_MEMORY {
-            self.drop_maps(needed);
+            let capabilities = next.request.capabilities;
+            let needed: Vec<MapKey> =
+                next.maps.iter().map(|map| map_key(*map, capabilities)).collect();
+            self.drop_maps(&needed);
         }
     }
 
-    fn drop_maps(&mut self, needed: &[u32]) {
-        self.maps.retain(|number, _| needed.contains(number));
+    fn drop_maps(&mut self, needed: &[MapKey]) {
+        self.maps.retain(|key, _| needed.contains(key));
         self.weigh_maps();
     }
 
     fn weigh_maps(&mut self) {
-        let weigh = |number: &u32| self.batch.maps.get(*number as usize).map(|m| weight(&m.desc));
-        self.map_memory = self.maps.keys().filter_map(weigh).sum();
+        let weigh = |number: u32| self.batch.maps.get(number as usize).map(|m| weight(&m.desc));
+        self.map_memory = self.maps.keys().filter_map(|(number, _)| weigh(*number)).sum();
     }
 
-    fn ensure_map(&mut self, number: u32) -> Prepared<()> {
-        if self.maps.contains_key(&number) {
+    fn ensure_map(&mut self, number: u32, creator: Capabilities) -> Prepared<()> {
+        let key = map_key(number, creator);
+        if self.maps.contains_key(&key) {
             return Ok(());
         }
-        let fd = match self.create_map(number) {
+        let fd = match self.create_map(number, creator) {
             Err((_, error)) if error.raw_os_error() == Some(libc::ENOMEM) => {
                 self.drop_maps(&[]);
-                self.create_map(number)
+                self.create_map(number, creator)
             }
             other => other,
         };
@@ -377,11 +391,15 @@ impl<'a> Loader<'a> {
             NotAsked(format!("{what} `{name}`: {}", reason(&error)))
         })?;
         self.map_memory += item.map_or(0, |item| weight(&item.desc));
-        self.maps.insert(number, fd);
+        self.maps.insert(key, fd);
         Ok(())
     }
 
-    fn create_map(&mut self, number: u32) -> Result<OwnedFd, (String, io::Error)> {
+    fn create_map(
+        &mut self,
+        number: u32,
+        creator: Capabilities,
+    ) -> Result<OwnedFd, (String, io::Error)> {
         let Some(item) = self.batch.maps.get(number as usize) else {
             return Err(("no such map".into(), io::Error::from_raw_os_error(libc::ENOENT)));
         };
@@ -397,13 +415,13 @@ impl<'a> Loader<'a> {
         let inner = match &item.desc.inner {
             None => None,
             Some(inner) => Some(
-                create(inner, None, btf(item.inner_btf))
+                create_as(creator, inner, None, btf(item.inner_btf))
                     .map_err(failed("cannot create the inner map of"))?,
             ),
         };
         let inner = inner.as_ref().map(OwnedFd::as_fd);
-        let map =
-            create(&item.desc.spec, inner, btf(item.btf)).map_err(failed("cannot create map"))?;
+        let map = create_as(creator, &item.desc.spec, inner, btf(item.btf))
+            .map_err(failed("cannot create map"))?;
         fill(&item.desc, map.as_fd()).map_err(failed("cannot fill map"))?;
         give_address(&item.desc.spec, map.as_fd()).map_err(failed("cannot map the arena"))?;
         if item.desc.frozen {
@@ -439,8 +457,29 @@ fn load_btf(btf: &[u8]) -> Prepared<OwnedFd> {
     })
 }
 
+fn map_key(number: u32, creator: Capabilities) -> MapKey {
+    (number, creator.allows(Capabilities::PERFMON))
+}
+
+/// Creates one map with the creator's capabilities, or with all where these do not suffice.
+fn create_as(
+    creator: Capabilities,
+    spec: &MapSpec,
+    inner: Option<BorrowedFd<'_>>,
+    btf: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
+    if !creator.allows(Capabilities::PERFMON) {
+        let own = sys::lower_privileges(creator, || create(spec, inner, btf))?;
+        if !matches!(&own, Err(error) if error.raw_os_error() == Some(libc::EPERM)) {
+            return own;
+        }
+    }
+    create(spec, inner, btf)
+}
+
 /// Creates one map, and once more without BTF types if the kernel refuses them, as libbpf does
-/// (`bpf_object__create_map`): several map types take none.
+/// (`bpf_object__create_map`): several map types take none. A creator without `CAP_BPF` may not
+/// have special fields; that is another's refusal (`map_check_btf`).
 fn create(
     spec: &MapSpec,
     inner: Option<BorrowedFd<'_>>,
@@ -467,7 +506,7 @@ fn create(
     };
     match sys::map_create(&attr) {
         Err(error)
-            if error.raw_os_error() != Some(libc::ENOMEM)
+            if !matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EPERM))
                 && spec.btf_key_type_id | spec.btf_value_type_id != 0 =>
         {
             attr.btf_fd = 0;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use veristable_program::{LoadRequest, LogRequest};
+use veristable_program::{Capabilities, LoadRequest, LogRequest};
 
 use crate::answer::{Answer, LoadOptions, Oracle, Verdict};
 use crate::cache;
@@ -20,9 +20,6 @@ use crate::error::OracleError;
 
 /// Changes when loaders or guests change what a kernel is asked; older files are then not found.
 const GENERATION: u32 = 1;
-
-/// The same for programs with maps of programs, which once were shared between loads.
-const GENERATION_OF_OWNED_MAPS: u32 = 2;
 
 /// An oracle that asks another one only for what it does not know.
 pub struct Remembered {
@@ -78,8 +75,12 @@ impl Remembered {
         let mut hash = Sha256::new();
         hash.update(request.to_bytes().ok()?);
         let LoadOptions { log_level, log_size, want_xlated, timeout: _ } = *options;
+        // Loaders of generation 1 shared maps of programs between loads, and created every map with
+        // all capabilities.
         let owned = request.maps.iter().any(|map| map.spec.map_type.belongs_to_programs());
-        let generation = if owned { GENERATION_OF_OWNED_MAPS } else { GENERATION };
+        let lowered =
+            !request.maps.is_empty() && !request.capabilities.allows(Capabilities::PERFMON);
+        let generation = GENERATION + u32::from(owned) + u32::from(lowered);
         let asked = format!("{generation} {} {log_level} {log_size} {want_xlated}", self.kernel);
         hash.update(asked);
         let name: String = hash.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect();

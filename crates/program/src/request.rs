@@ -82,6 +82,26 @@ impl Capabilities {
     pub fn allows(self, cap: Self) -> bool {
         self.contains(cap) || (self.contains(Self::SYS_ADMIN) && !cap.contains(Self::SYS_BOOT))
     }
+
+    /// Reads `all`, `none` (or `unpriv`), or names joined by `+` or `,`, such as `bpf+net_admin`; case and the
+    /// prefix `cap_` do not matter.
+    ///
+    /// # Errors
+    /// A word that is none of these.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        let word = |word: &str| {
+            let upper = word.trim().to_ascii_uppercase();
+            match upper.strip_prefix("CAP_").unwrap_or(&upper) {
+                "ALL" => Ok(Self::all()),
+                "NONE" | "UNPRIV" | "UNPRIVILEGED" => Ok(Self::empty()),
+                name => Self::from_name(name).ok_or_else(|| {
+                    let known = "bpf, perfmon, net_admin, sys_admin, sys_boot, all, none";
+                    alloc::format!("no capability `{word}`; there are {known}")
+                }),
+            }
+        };
+        text.split([',', '+']).try_fold(Self::empty(), |all, name| Ok(all | word(name)?))
+    }
 }
 
 /// A table of fixed-size records as `BPF_PROG_LOAD` takes them (function info, line info, CO-RE
