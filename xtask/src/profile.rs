@@ -7,6 +7,7 @@ mod compare;
 mod contexts;
 mod input;
 mod names;
+mod needs;
 mod sample;
 mod structops;
 
@@ -31,6 +32,8 @@ enum Task {
     Compare(CompareArgs),
     /// Draw cells of a profile at random and have a kernel confirm them
     Sample(SampleArgs),
+    /// Measure which capabilities each helper needs, one program for each cell, and store the table
+    Needs(NeedsArgs),
     /// Print where a profile comes from and what it holds
     Show {
         /// A built-in kernel, or the path of a packed profile
@@ -106,12 +109,26 @@ pub(crate) struct SampleArgs {
     pub(crate) oracle: Option<String>,
 }
 
+/// Arguments of `cargo xtask profile needs`.
+#[derive(clap::Args)]
+pub(crate) struct NeedsArgs {
+    /// A built-in kernel, or the path of a packed profile
+    pub(crate) kernel: String,
+    /// Who is asked [default: vm:KERNEL]
+    #[arg(long)]
+    pub(crate) oracle: Option<String>,
+    /// Where to write [default: xtask/data/helper-needs/KERNEL.tsv, where `profile build` finds it]
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
 /// Runs a task.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.task {
         Task::Build(args) => build::run(args),
         Task::Compare(args) => compare::run(args),
         Task::Sample(args) => sample::run(args),
+        Task::Needs(args) => needs::run(args),
         Task::Show { kernel } => show(kernel),
         Task::Open { kernel, times } => measure_open(kernel, *times),
     }

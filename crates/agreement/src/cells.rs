@@ -12,7 +12,7 @@ use veristable_kernel::{
     AttachType, CtxAccess, CtxAnswer, Direction, HelperAnswer, HelperId, Kernel, KfuncRef, Profile,
     ProgContext, ProgType, ReturnRange,
 };
-use veristable_program::{Attach, LoadRequest, ProgFlags};
+use veristable_program::{Attach, Capabilities, LoadRequest, ProgFlags};
 
 /// What a kernel says if a cell is right.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -213,6 +213,31 @@ fn attach(profile: &Profile, program: &ProgContext<'_>, name: &str) -> Option<At
     Some(Attach::Kernel { name: name.to_owned(), btf_id, module: None, member: None })
 }
 
+/// For every helper of a kind of programs a program that calls it, loaded with these capabilities.
+#[must_use]
+pub fn helper_calls(
+    profile: &Profile,
+    variant: &Variant,
+    capabilities: Capabilities,
+) -> Vec<(HelperId, LoadRequest)> {
+    let Some(target) = Target::of(profile, variant) else { return Vec::new() };
+    let names = 1..u32::try_from(profile.facts().helper_names.len()).unwrap_or(0);
+    let available = |id: &HelperId| {
+        matches!(profile.helper(*id, &target.program), Ok(HelperAnswer::Available(_)))
+    };
+    let request = |id: HelperId| {
+        let insns = helper_call(profile, &target, id)?;
+        Some((id, LoadRequest { capabilities, ..target.request(target.name, insns) }))
+    };
+    names.map(HelperId).filter(available).filter_map(request).collect()
+}
+
+fn helper_call(profile: &Profile, target: &Target<'_>, id: HelperId) -> Option<Vec<Insn>> {
+    let mut insns = vec![Insn::new(0x85, 0, 0, 0, i32::try_from(id.0).ok()?)];
+    insns.extend(target.end(profile));
+    Some(insns)
+}
+
 fn helper(profile: &Profile, target: &Target<'_>, random: &mut Random) -> Option<Cell> {
     let number = 1 + random.below(profile.facts().helper_names.len().checked_sub(1)?);
     let id = HelperId(u32::try_from(number).ok()?);
@@ -222,9 +247,7 @@ fn helper(profile: &Profile, target: &Target<'_>, random: &mut Random) -> Option
         HelperAnswer::NoSuchHelper => return None,
     };
     let what = format!("{}: bpf_{}", target.name, profile.helper_name(id)?);
-    let mut insns = vec![Insn::new(0x85, 0, 0, 0, i32::try_from(number).ok()?)];
-    insns.extend(target.end(profile));
-    let request = target.request(&what, insns);
+    let request = target.request(&what, helper_call(profile, target, id)?);
     Some(Cell { what, request, expected: Expected::Helper { available } })
 }
 

@@ -41,5 +41,6 @@ pub use profile::Profile;
 pub use question::{Answer, CompatibleRegisters, Fact, Kernel, KernelId, ProgContext};
 pub use strings::{StrId, Strings};
 pub use types::{
-    ArgBase, ArgType, BtfKind, KfuncFlags, RegBase, RegType, RetBase, RetType, TypeFlags,
+    ArgBase, ArgType, BtfKind, KfuncFlags, LoaderNeeds, RegBase, RegType, RetBase, RetType,
+    TypeFlags,
 };

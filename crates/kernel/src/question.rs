@@ -3,9 +3,9 @@
 
 use crate::{
     ArgBase, AttachType, Behaviours, CtxAccess, CtxAnswer, DesignId, FactKind, HelperAnswer,
-    HelperId, IterTarget, JitFeature, Kfunc, KfuncRef, Limits, LsmHook, MapType, MapTypeFacts,
-    NameList, Origin, ProgType, ProgTypeFacts, RegBase, RegType, ReturnRange, Sleepable, StructOps,
-    StructOpsMember, Tracepoint, TypeRef,
+    HelperId, IterTarget, JitFeature, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook, MapType,
+    MapTypeFacts, NameList, Origin, ProgType, ProgTypeFacts, RegBase, RegType, ReturnRange,
+    Sleepable, StructOps, StructOpsMember, Tracepoint, TypeRef,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -125,6 +125,13 @@ pub trait Kernel {
     /// # Errors
     /// If that was not found out for programs like this one.
     fn helper(&self, id: HelperId, program: &ProgContext<'_>) -> Result<HelperAnswer<'_>, Fact>;
+
+    /// Which capabilities the loader needs for a helper that a program may call if loaded with all
+    /// of them. Capabilities without which no such program is loaded may be among them.
+    ///
+    /// # Errors
+    /// If that was not found out for programs like this one.
+    fn helper_needs(&self, id: HelperId, program: &ProgContext<'_>) -> Result<LoaderNeeds, Fact>;
 
     /// Whether and how a program may call a kfunc of the kernel proper. `Ok(None)`: there is no
     /// kfunc of that name or id.

@@ -51,6 +51,17 @@ macro_rules! named_flags {
 }
 
 named_flags! {
+    /// Capabilities of the loader that decide whether a program gets a helper
+    /// (`bpf_token_capable` in `bpf_base_func_proto` and its kin). `CAP_SYS_ADMIN` stands in for the
+    /// others.
+    LoaderNeeds: u8 {
+        0 BPF "bpf",
+        1 PERFMON "perfmon",
+        2 SYS_ADMIN "sys_admin",
+    }
+}
+
+named_flags! {
     /// Modifiers of a type: `enum bpf_type_flag` (`include/linux/bpf.h`).
     TypeFlags: u32 {
         0 PTR_MAYBE_NULL "PTR_MAYBE_NULL",

@@ -5,6 +5,7 @@ use super::catalogue;
 use super::contexts;
 use super::input::{BtfPointer, Decoded, GuestLsm, Proto, TypeVariant, sha256};
 use super::names::Names;
+use super::needs;
 use anyhow::{Context, bail, ensure};
 use object::{Object, ObjectSection};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +16,11 @@ use veristable_btf::{Btf, Kind};
 use veristable_kernel::profile::{
     AllowedRule, Attachment, BtfRow, CompatRow, Config, CtxTable, FACTS_VERSION, Facts,
     HelperArgRow, HelperSet, HookRule, Input, IterRule, KfuncRow, KfuncSet, LsmRow, MapTypeRow,
-    NamesRow, ProgTypeRow, ProtoRow, Symbols, TracepointRow, TypeRow, Variant,
+    NamesRow, NeedSet, ProgTypeRow, ProtoRow, Symbols, TracepointRow, TypeRow, Variant,
 };
 use veristable_kernel::{
-    ArgBase, ArgType, AttachType, BtfKind, FactKind, HelperId, KernelId, KfuncFlags, MapType,
-    NameList, Origin, ProgType, RegBase, RegType, RetType, ReturnRange, StrId,
+    ArgBase, ArgType, AttachType, BtfKind, FactKind, HelperId, KernelId, KfuncFlags, LoaderNeeds,
+    MapType, NameList, Origin, ProgType, RegBase, RegType, RetType, ReturnRange, StrId,
 };
 use veristable_profiles::pack::{self, Payload};
 
@@ -34,6 +35,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) config: Option<Config>,
     pub(crate) symbols: Option<Symbols>,
     pub(crate) inputs: Vec<Input>,
+    pub(crate) needs: Option<needs::Table>,
 }
 
 /// `cargo xtask profile build`.
@@ -60,14 +62,20 @@ pub(crate) fn run(args: &super::BuildArgs) -> anyhow::Result<()> {
         let origin = "/proc/kallsyms of the booted guest".to_owned();
         inputs.push(input("kallsyms", kallsyms.as_bytes(), origin));
     }
-    let sources = Sources {
+    let mut sources = Sources {
         id: kernel_id(args)?,
         decoded: &decoded,
         btf: &btf,
         config: config.as_deref().and_then(Config::parse),
         symbols: kallsyms.as_deref().and_then(Symbols::parse),
         inputs,
+        needs: None,
     };
+    let needs = needs::Table::read(&args.version)?;
+    if let Some((_, input)) = &needs {
+        sources.inputs.push(input.clone());
+    }
+    sources.needs = needs.map(|(table, _)| table);
     let facts = facts(&sources)?;
     let payload = Payload {
         facts: pack::write_facts(&facts).map_err(anyhow::Error::msg)?,
@@ -153,9 +161,11 @@ pub(crate) struct Builder<'a> {
     pub(crate) decoded: &'a Decoded,
     btf: &'a Btf<'a>,
     config: Option<&'a Config>,
+    needs: Option<&'a needs::Table>,
     helper_ids: BTreeMap<&'a str, HelperId>,
     protos: BTreeMap<&'a str, u16>,
     helper_sets: Vec<HelperSet>,
+    need_sets: Vec<NeedSet>,
     kfunc_sets: Vec<KfuncSet>,
     contexts: Vec<CtxTable>,
 }
@@ -179,6 +189,7 @@ fn build(sources: &Sources<'_>, names: &Names) -> anyhow::Result<Facts> {
         decoded,
         btf: sources.btf,
         config: sources.config.as_ref(),
+        needs: sources.needs.as_ref(),
         helper_ids: decoded
             .helpers
             .func_ids
@@ -189,6 +200,7 @@ fn build(sources: &Sources<'_>, names: &Names) -> anyhow::Result<Facts> {
             .map(|(at, name)| Ok((name.as_str(), u16::try_from(at)?)))
             .collect::<anyhow::Result<_>>()?,
         helper_sets: Vec::new(),
+        need_sets: Vec::new(),
         kfunc_sets: Vec::new(),
         contexts: Vec::new(),
     };
@@ -235,6 +247,7 @@ fn build(sources: &Sources<'_>, names: &Names) -> anyhow::Result<Facts> {
         register_btf: builder.register_btf()?,
         jit: entry.jit,
         helper_sets: builder.helper_sets,
+        need_sets: builder.need_sets,
         kfunc_sets: builder.kfunc_sets,
         contexts: builder.contexts,
     })
@@ -363,6 +376,18 @@ impl Builder<'_> {
         index_of(&mut self.helper_sets, rows)
     }
 
+    /// The index of what a variant's helpers need of the loader, if that was measured.
+    fn need_set(&mut self, variant: &str) -> anyhow::Result<Option<u16>> {
+        let Some(cells) = self.needs.and_then(|table| table.of(variant)) else { return Ok(None) };
+        let row = |(name, needs): (&str, LoaderNeeds)| {
+            let id = self.helper_ids.get(name);
+            Ok((*id.with_context(|| format!("helper {name} is not in helpers.json"))?, needs))
+        };
+        let mut rows = cells.into_iter().map(row).collect::<anyhow::Result<NeedSet>>()?;
+        rows.sort_unstable();
+        index_of(&mut self.need_sets, rows).map(Some)
+    }
+
     /// The index of a set of kfuncs.
     pub(crate) fn kfunc_set(&mut self, has: impl Fn(&String) -> bool) -> anyhow::Result<u16> {
         let kfuncs = self.decoded.kfuncs.kfuncs.keys().enumerate();
@@ -432,6 +457,7 @@ impl Builder<'_> {
                 Attachment::Target(self.names.id(target))
             },
             helpers: variant.helpers.as_ref().map(|set| self.helper_set(set)).transpose()?,
+            needs: self.need_set(name)?,
             kfuncs: self.variant_kfuncs(name, prog_type)?,
             context: context.map(|table| index_of(&mut self.contexts, table)).transpose()?,
             ret: ret.and_then(|text| return_range(text)),

@@ -6,9 +6,9 @@ use crate::facts::MapOps;
 use crate::{
     Allowed, Answer, ArgBase, AttachType, Behaviours, CompatibleRegisters, CtxAccess, CtxAnswer,
     DesignId, Fact, FactKind, Helper, HelperAnswer, HelperArg, HelperId, IterTarget, JitFeature,
-    Kernel, KernelId, Kfunc, KfuncRef, Limits, LsmHook, MapType, MapTypeFacts, NameList, Origin,
-    ProgContext, ProgType, ProgTypeFacts, RegBase, ReturnRange, Sleepable, StrId, StructOps,
-    StructOpsMember, Tracepoint, TypeRef,
+    Kernel, KernelId, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook, MapType, MapTypeFacts,
+    NameList, Origin, ProgContext, ProgType, ProgTypeFacts, RegBase, ReturnRange, Sleepable, StrId,
+    StructOps, StructOpsMember, Tracepoint, TypeRef,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -110,6 +110,11 @@ impl Kernel for Profile {
             })?
         };
         Ok(self.helper_answer(proto, program))
+    }
+
+    fn helper_needs(&self, id: HelperId, program: &ProgContext<'_>) -> Result<LoaderNeeds, Fact> {
+        self.need(FactKind::Helpers)?;
+        self.needs_of_helper(id, program)
     }
 
     fn kfunc(&self, kfunc: KfuncRef<'_>, program: &ProgContext<'_>) -> Answer<Kfunc<'_>> {

@@ -10,6 +10,7 @@
 mod answers;
 mod context;
 mod named;
+mod needs;
 mod select;
 
 pub use context::{CtxResult, CtxRun, CtxTable, Window};
@@ -18,8 +19,8 @@ pub use select::{Attachment, Variant};
 
 use crate::{
     Answer, ArgBase, AttachType, BtfKind, DesignId, Fact, FactKind, HelperBtf, HelperId,
-    JitFeature, KernelId, KfuncFlags, Limits, MapType, NameList, Origin, ProgType, RegBase,
-    RegType, RetType, ReturnRange, StrId, Strings, TypeRef, TypedArg,
+    JitFeature, KernelId, KfuncFlags, Limits, LoaderNeeds, MapType, NameList, Origin, ProgType,
+    RegBase, RegType, RetType, ReturnRange, StrId, Strings, TypeRef, TypedArg,
 };
 use crate::{ArgType, Behaviours};
 use alloc::collections::BTreeMap;
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use veristable_btf::Btf;
 
 /// Version of the layout of [`Facts`]. Stored data of another version is not read.
-pub const FACTS_VERSION: u32 = 2;
+pub const FACTS_VERSION: u32 = 3;
 
 /// A type of the kernel's BTF. Id 0: to be looked up by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -116,6 +117,10 @@ pub struct KfuncRow {
 
 /// Which helpers a program may call: sorted by id, with the index of the prototype.
 pub type HelperSet = Vec<(HelperId, u16)>;
+
+/// What the helpers that a program may call need of its loader, as far as that was found out: sorted
+/// by id.
+pub type NeedSet = Vec<(HelperId, LoaderNeeds)>;
 
 /// Which kfuncs a program may call: sorted indexes of the kfunc table.
 pub type KfuncSet = Vec<u16>;
@@ -300,6 +305,8 @@ pub struct Facts {
     pub protos: Vec<ProtoRow>,
     /// Sets of helpers.
     pub helper_sets: Vec<HelperSet>,
+    /// What helpers need of the loader.
+    pub need_sets: Vec<NeedSet>,
     /// Helpers that depend on the LSM hook.
     pub hook_rules: Vec<HookRule>,
     /// Helpers of targets of iterators.

@@ -45,6 +45,8 @@ pub struct Variant {
     pub attachment: Attachment,
     /// Index of the helper set, if decoded.
     pub helpers: Option<u16>,
+    /// Index of what the helpers need of the loader, if measured.
+    pub needs: Option<u16>,
     /// Index of the kfunc set, if decoded.
     pub kfuncs: Option<u16>,
     /// Index of the context table, if decoded.

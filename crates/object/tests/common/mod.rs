@@ -6,8 +6,9 @@ use veristable_btf::Btf;
 use veristable_kernel::{
     Answer, ArgBase, Behaviours, CompatibleRegisters, CtxAccess, CtxAnswer, DesignId, Fact,
     FactKind, HelperAnswer, HelperId, IterTarget, JitFeature, Kernel, KernelId, Kfunc, KfuncRef,
-    Limits, LsmHook, MapType, MapTypeFacts, NameList, Origin, ProgContext, ProgTypeFacts, RegBase,
-    ReturnRange, Sleepable, StructOps, StructOpsMember, Tracepoint, TypeRef,
+    Limits, LoaderNeeds, LsmHook, MapType, MapTypeFacts, NameList, Origin, ProgContext,
+    ProgTypeFacts, RegBase, ReturnRange, Sleepable, StructOps, StructOpsMember, Tracepoint,
+    TypeRef,
 };
 
 /// BTF, configuration and symbols of a kernel.
@@ -62,6 +63,9 @@ impl Kernel for LinkKernel {
         None
     }
     fn helper(&self, _: HelperId, _: &ProgContext<'_>) -> Result<HelperAnswer<'_>, Fact> {
+        unknown()
+    }
+    fn helper_needs(&self, _: HelperId, _: &ProgContext<'_>) -> Result<LoaderNeeds, Fact> {
         unknown()
     }
     fn kfunc(&self, _: KfuncRef<'_>, _: &ProgContext<'_>) -> Answer<Kfunc<'_>> {

@@ -62,10 +62,10 @@ fn helper<'a, O: Observer>(env: &Env<'a, O>, id: i32, ops: Ops) -> Step<Option<H
     }
     let Ok(id) = u32::try_from(id) else { return Ok(None) };
     let id = HelperId(id);
-    Ok(match env.kernel.helper(id, &env.context())? {
+    let context = env.context();
+    Ok(match env.kernel.helper(id, &context)? {
         HelperAnswer::Available(helper) => {
-            let name = env.kernel.helper_name(id).unwrap_or("");
-            super::offer::is_offered(env, name)?.then_some(helper)
+            super::offer::is_offered(env, id, &context)?.then_some(helper)
         }
         HelperAnswer::NoSuchHelper | HelperAnswer::NotForProgram => None,
     })

@@ -138,7 +138,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             HelperAnswer::NotForProgram => return self.env.reject(Message::NotForProgram { func }),
             HelperAnswer::Available(helper) => helper,
         };
-        if !crate::analysis::offer::is_offered(self.env, name)? {
+        if !crate::analysis::offer::is_offered(self.env, HelperId(id), &context)? {
             return self.env.reject(Message::NotForProgram { func });
         }
         if helper.gpl_only && !self.env.prog.gpl_compatible {

@@ -3,6 +3,7 @@
 
 use super::plain::Part;
 use super::{Access, Span};
+use crate::analysis::offer::is_context_open;
 use crate::design::Design;
 use crate::messages::Memory;
 use crate::outcome::Step;
@@ -76,6 +77,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             && memo.access == access
         {
             return Ok(Some(memo.load));
+        }
+        if !is_context_open(self.env, access) {
+            return Ok(None);
         }
         let program = self.env.context();
         let load = match self.env.kernel.context(access, &program)? {
