@@ -37,21 +37,22 @@ pub(crate) struct Table {
 /// `cargo xtask profile needs`.
 pub(crate) fn run(args: &super::NeedsArgs) -> anyhow::Result<()> {
     let profile = super::open(&args.kernel)?;
-    let name = args.oracle.clone().unwrap_or_else(|| format!("vm:{}", args.kernel));
+    let kernel = &profile.facts().id.name;
+    let name = args.oracle.clone().unwrap_or_else(|| format!("vm:{kernel}"));
     let mut oracle = Remembered::open(&name)?;
     let mut table = Table::default();
     let variants = &profile.facts().variants;
     for (done, variant) in variants.iter().enumerate() {
-        let name = profile.facts().strings.get(variant.name).to_owned();
-        eprint!("\r{done} of {}: {name:40}", variants.len());
-        table.rows.insert(name, measure(&profile, variant, &mut oracle)?);
+        let what = profile.facts().strings.get(variant.name).to_owned();
+        eprint!("\r{done} of {}: {what:40}", variants.len());
+        table.rows.insert(what, measure(&profile, variant, &mut oracle)?);
     }
     eprintln!();
-    let out = args.out.clone().unwrap_or_else(|| path(&args.kernel));
+    let out = args.out.clone().unwrap_or_else(|| path(kernel));
     let header = format!(
-        "# What helpers need of the loader. Measured by loads in {name} ({}): cargo xtask profile needs {}\n",
+        "# What helpers need of the loader. Measured by loads in {name} ({}): \
+         cargo xtask profile needs {kernel}\n",
         oracle.kernel(),
-        args.kernel
     );
     if let Some(directory) = out.parent() {
         std::fs::create_dir_all(directory)?;
