@@ -173,7 +173,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         pointer: Option<Reg>,
     ) -> Step<T> {
         let src = self.env.code.insn(self.insn)?.src();
-        let offset_is_dst = pointer.is_some_and(|pointer| pointer != dst);
+        // Where the number was copied before it became a pointer, it is no longer known to have
+        // been in the result, and the kernel names the other register.
+        let copied = self.env.has(Behaviour::ScalarPlusPointerCopies);
+        let offset_is_dst = !copied && pointer.is_some_and(|pointer| pointer != dst);
         let (offset, base) = if offset_is_dst { (dst.number(), src) } else { (src, dst.number()) };
         let (reg, op) = (dst.number(), if op == AluOp::Add { "add" } else { "sub" });
         self.env.reject(match reason {
