@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! `cargo xtask agreement`: how far `veristable` and a real kernel say the same about a set.
 
+mod annotated;
 mod privileges;
 
 use std::collections::BTreeMap;
@@ -13,15 +14,18 @@ use veristable_agreement::{
     Case, Class, Finished, Known, Match, Observation, Prediction, RunOptions, Said, machine_of,
     probe, run as compare, summarise,
 };
+use veristable_corpus::annotated::AnnotatedSet;
 use veristable_corpus::{Manifest, cache, info, mutants, raw, rules, structural};
 use veristable_kernel::{Kernel, Profile};
 use veristable_object::{LinkOptions, Object};
 use veristable_oracle::{Oracle, Remembered};
+use veristable_verifier::Machine;
 
 /// Options of `cargo xtask agreement`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Sets: structural and rules (our own); realworld, selftests-6.18, raw-6.18, info-6.18, … (see `cargo xtask corpus status`);
+annotated-6.18 and annotated-6.18@unpriv, …: selftests loaded as the kernel's test loader does, annotations beside;
 mutants:SET:COUNT:SEED for one-instruction changes of a set's programs (mutants: those of realworld, 5000, seed 1);
 SET@unpriv without any capability, SET@bpf+net_admin and so on with only these (see docs/load-request.md).
 
@@ -40,9 +44,10 @@ pub(crate) struct Args {
     #[arg(long)]
     kernel: Option<String>,
 
-    /// Log level of both sides: 5 compares messages and counts, 6 also the whole log
-    #[arg(long, default_value_t = 5)]
-    log_level: u32,
+    /// Log level of both sides: 5 compares messages and counts, 6 also the whole log [default: 5;
+    /// for annotated sets what each annotation says]
+    #[arg(long)]
+    log_level: Option<u32>,
 
     /// Which programs count
     #[arg(long, value_enum, default_value_t = Only::All)]
@@ -68,6 +73,9 @@ pub(crate) struct Args {
     #[arg(long)]
     write: bool,
 }
+
+/// Log level where none is given.
+const DEFAULT_LOG_LEVEL: u32 = 5;
 
 /// A part of a set, chosen by what the kernel says, never by what we say.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,6 +107,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let machine = machine_of(oracle.as_mut());
     let mut bad = false;
     for set in &args.sets {
+        if let Some(annotated) = AnnotatedSet::parse(set) {
+            bad |= annotated::run(set, &annotated, args, &kernel, oracle.as_mut(), machine)?;
+            continue;
+        }
         let (mut cases, unlinked) = load(set, &kernel)?;
         if let Some(part) = &args.case {
             cases.retain(|c| c.id.contains(part.as_str()));
@@ -107,13 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if cases.is_empty() {
             bail!("{set}: no cases; `cargo xtask corpus status` says what is there");
         }
-        let options = RunOptions {
-            log_level: args.log_level,
-            timeout: Duration::from_secs(60),
-            machine,
-            sequential: args.fresh || args.oracle == "live",
-            ..RunOptions::default()
-        };
+        let options = args.options(machine);
         let started = std::time::Instant::now();
         let finished = compare(&cases, &kernel, oracle.as_mut(), options, &mut |done| {
             eprint!("\r{set}: {done} of {}", cases.len());
@@ -133,6 +139,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("the list of known disagreements does not tell the truth");
     }
     Ok(())
+}
+
+impl Args {
+    fn options(&self, machine: Machine) -> RunOptions {
+        RunOptions {
+            log_level: self.log_level.unwrap_or(DEFAULT_LOG_LEVEL),
+            timeout: Duration::from_secs(60),
+            machine,
+            sequential: self.fresh || self.oracle == "live",
+            ..RunOptions::default()
+        }
+    }
 }
 
 /// Programs that cannot be linked, by reason.
@@ -277,18 +295,22 @@ fn describe(
 ) -> String {
     let (table, _) = summarise(finished);
     let mut text = String::new();
-    let only = match args.only {
-        Only::All => "",
-        Only::Structural => ", structural rejections",
-        Only::Reached => ", reached",
-    };
-    let _ = writeln!(text, "### {set}{only}, {} ({release})\n", args.oracle);
-    let _ = writeln!(text, "`{}`\n", command(set, args));
+    text.push_str(&heading(set, args, release));
     text.push_str(&table.to_markdown(set, &args.oracle));
     let total: usize = unlinked.values().sum();
     let _ = writeln!(text, "\n{linked} programs linked, {total} could not be linked.");
     text.push('\n');
     text
+}
+
+/// Title of a set's section and the command that repeats it.
+fn heading(set: &str, args: &Args, release: &str) -> String {
+    let only = match args.only {
+        Only::All => "",
+        Only::Structural => ", structural rejections",
+        Only::Reached => ", reached",
+    };
+    format!("### {set}{only}, {} ({release})\n\n`{}`\n\n", args.oracle, command(set, args))
 }
 
 fn command(set: &str, args: &Args) -> String {
@@ -299,8 +321,8 @@ fn command(set: &str, args: &Args) -> String {
     if args.fresh {
         text.push_str(" --fresh");
     }
-    if args.log_level != 5 {
-        let _ = write!(text, " --log-level {}", args.log_level);
+    if let Some(level) = args.log_level.filter(|level| *level != DEFAULT_LOG_LEVEL) {
+        let _ = write!(text, " --log-level {level}");
     }
     match args.only {
         Only::All => {}
@@ -430,7 +452,8 @@ fn record(set: &str, args: &Args, text: &str) -> Result<()> {
         Only::Structural => "structural",
         Only::Reached => "reached",
     };
-    let begin = format!("<!-- begin {set} {} {only} {} -->\n", args.oracle, args.log_level);
+    let level = args.log_level.unwrap_or(DEFAULT_LOG_LEVEL);
+    let begin = format!("<!-- begin {set} {} {only} {level} -->\n", args.oracle);
     let end = "<!-- end -->\n";
     let section = format!("{begin}{text}{end}");
     let page = match page.split_once(&begin) {

@@ -2,6 +2,7 @@
 //! Agreement with real kernels: compares what `veristable` says with what an oracle says.
 //!
 //! ```text
+//! annotated annotated selftests: what they expect, beside both answers
 //! cells     a sample of a kernel's facts, as programs
 //! compare   one program: classes of verdicts, message, counts, log
 //! probe     behaviours that a kernel shows
@@ -10,6 +11,7 @@
 //! known     the checked-in list of known disagreements
 //! ```
 
+pub mod annotated;
 pub mod cells;
 mod compare;
 mod known;

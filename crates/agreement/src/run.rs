@@ -25,6 +25,9 @@ pub struct Case {
 pub struct RunOptions {
     /// `log_level` for both sides. 4 compares messages and counts; 6 also every log line.
     pub log_level: u32,
+    /// Bytes of log that the oracle keeps. A longer log is not compared; message and counts are
+    /// then those of a second load at level 4.
+    pub log_size: u32,
     /// Time that the oracle may take for one program.
     pub timeout: Duration,
     /// Programs handed to the oracle at once.
@@ -39,6 +42,7 @@ impl Default for RunOptions {
     fn default() -> Self {
         Self {
             log_level: 4,
+            log_size: LoadOptions::MAX_LOG,
             timeout: Duration::from_secs(20),
             batch: 256,
             machine: Machine::default(),
@@ -108,6 +112,7 @@ pub fn run(
 ) -> Result<Vec<Finished>, OracleError> {
     let load = LoadOptions {
         log_level: options.log_level,
+        log_size: options.log_size,
         timeout: options.timeout,
         ..LoadOptions::default()
     };

@@ -16,7 +16,7 @@ pub struct Share {
 }
 
 impl Share {
-    fn add(&mut self, hit: bool) {
+    pub(crate) fn add(&mut self, hit: bool) {
         self.of += 1;
         self.hits += usize::from(hit);
     }

@@ -5,6 +5,7 @@
 //! this crate reads it. `docs/corpora.md` describes the sets.
 #![forbid(unsafe_code)]
 
+pub mod annotated;
 pub mod annotation;
 pub mod cache;
 pub mod carve;

@@ -25,6 +25,7 @@ impl Core {
         is_wanted: impl Fn(&Function) -> bool,
         btf: Option<&'t Btf<'t>>,
         types: &Result<KernelTypes<'t>, LinkError>,
+        custom: Option<&'t Btf<'t>>,
     ) -> Self {
         let with_relos = functions.list.iter().enumerate().filter(|(_, function)| {
             let is_used = functions.is_subprogram(function) || is_wanted(function);
@@ -35,7 +36,7 @@ impl Core {
         for (index, function) in with_relos {
             let changed = match (&mut relocator, btf) {
                 (Some(relocator), _) => apply_to(function, relocator),
-                (none, Some(btf)) => match new_relocator(btf, types) {
+                (none, Some(btf)) => match new_relocator(btf, types, custom) {
                     Ok(new) => apply_to(function, none.insert(new)),
                     Err(error) => Err(error),
                 },
@@ -60,7 +61,11 @@ impl Core {
 fn new_relocator<'t>(
     btf: &'t Btf<'t>,
     types: &Result<KernelTypes<'t>, LinkError>,
+    custom: Option<&'t Btf<'t>>,
 ) -> Result<Relocator<'t>, LinkError> {
+    if let Some(custom) = custom {
+        return Ok(Relocator::new(btf, custom));
+    }
     let types = types.as_ref().map_err(Clone::clone)?;
     let kernel = types.own("CO-RE")?;
     Ok(Relocator::new(btf, kernel).with_modules(types.modules().iter().map(|(_, btf)| *btf)))

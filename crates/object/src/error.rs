@@ -206,6 +206,9 @@ pub enum LinkError {
     /// Programs and the subprograms that they use would take many times the size of the file.
     #[error("the linked programs of this object would take too much memory")]
     TooLarge,
+    /// The kernel refuses the object's BTF, and its struct_ops maps cannot do without it.
+    #[error("the kernel refuses the object's BTF, which struct_ops maps need")]
+    BtfRefused,
     /// The object needs the kernel's BTF, and the kernel has none.
     #[error("the kernel has no BTF, which {what} needs")]
     NoKernelBtf {

@@ -9,6 +9,7 @@
 mod assemble;
 mod attach;
 mod btf_fixup;
+mod btf_load;
 mod core_relo;
 mod data;
 mod elf;

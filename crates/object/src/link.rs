@@ -77,11 +77,15 @@ impl Object {
             Ok(values) => values,
             Err(error) => return failed(&error),
         };
+        if self.btf.is_some() && self.btf_bytes.is_none() && self.has_struct_ops() {
+            return failed(&LinkError::BtfRefused);
+        }
         let types = KernelTypes::new(kernel, &options.modules);
         let btf = self.btf.as_ref();
         let resolution = resolve::resolve(&self.externs, btf, kernel, &types, options);
         let tables = Tables::fit(&self.maps, btf, &types, options);
-        let core = Core::apply(&self.functions, |f| is_wanted(f, options), btf, &types);
+        let custom = options.core_types.as_deref();
+        let core = Core::apply(&self.functions, |f| is_wanted(f, options), btf, &types, custom);
         if options.libbpf_strict
             && let Some(error) = self.strict_error(&resolution, &tables, &core)
         {
@@ -119,6 +123,10 @@ impl Object {
 
     fn info(&self, index: usize) -> Option<ProgramInfo> {
         self.functions.list.get(index).map(Function::info)
+    }
+
+    fn has_struct_ops(&self) -> bool {
+        self.maps.list.iter().any(|map| matches!(map.kind, MapKind::StructOps(_)))
     }
 
     /// What fails for libbpf although no program of ours need suffer from it.
@@ -259,10 +267,13 @@ fn link_one(
         flags: def.flags.prog_flags(),
         insns,
         btf: object.btf_bytes.clone(),
-        func_info,
-        line_info,
         ..LoadRequest::default()
     };
+    // The tables mean nothing without the types (`bpf_object_load_prog` of libbpf).
+    if request.btf.is_some() {
+        request.func_info = func_info;
+        request.line_info = line_info;
+    }
     if def.prog_type == ProgType::UNSPEC {
         return Err(LinkError::UnknownSection(section.to_owned()));
     }

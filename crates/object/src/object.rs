@@ -7,12 +7,12 @@ use crate::externs::Externs;
 use crate::info::Infos;
 use crate::maps::{MapKind, Maps};
 use crate::program::{CoreReloc, Function, Functions, MAX_NAME, Targets};
-use crate::{Error, btf_fixup, data, struct_ops};
+use crate::{Error, btf_fixup, btf_load, data, struct_ops};
 use std::collections::HashMap;
 use std::sync::Arc;
 use veristable_btf::{Btf, BtfExt, Kind, TypeId};
 use veristable_kernel::{MapType, ProgType};
-use veristable_program::Blob;
+use veristable_program::{Blob, MapFlags};
 
 /// A program of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +51,8 @@ pub struct MapInfo {
     pub section: String,
     /// Map type.
     pub map_type: MapType,
+    /// `map_flags` as defined.
+    pub flags: MapFlags,
     /// `max_entries` as defined.
     pub max_entries: u32,
     /// Whether libbpf creates it unless told otherwise.
@@ -66,6 +68,7 @@ pub struct Object {
     pub(crate) maps: Maps,
     pub(crate) externs: Externs,
     pub(crate) btf: Option<Btf<'static>>,
+    /// The BTF as the kernel gets it; absent also if the kernel would refuse it.
     pub(crate) btf_bytes: Option<Blob>,
     pub(crate) infos: Option<Infos>,
     pub(crate) exception_callbacks: ExceptionCallbacks,
@@ -122,7 +125,8 @@ impl Object {
             },
             _ => None,
         };
-        let btf_bytes = btf.as_ref().map(|btf| Blob::from(btf.bytes()));
+        let btf_bytes = btf.as_ref().filter(|btf| btf_load::is_loadable(btf));
+        let btf_bytes = btf_bytes.map(|btf| Blob::from(btf.bytes()));
         for map in &mut maps.list {
             describe_btf(map, btf_bytes.as_ref());
         }
@@ -160,6 +164,7 @@ impl Object {
             name: map.spec.name.clone(),
             section: map.section_name.clone(),
             map_type: map.spec.map_type,
+            flags: map.spec.flags,
             max_entries: map.spec.max_entries,
             autocreate: map.autocreate,
         })

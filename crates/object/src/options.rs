@@ -4,6 +4,7 @@
 use crate::Preset;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use veristable_btf::Btf;
 use veristable_program::LoadRequest;
 
 /// The program whose function another one replaces or traces.
@@ -38,6 +39,8 @@ pub struct LinkOptions {
     /// Attach targets, as after the `/` of a section name, by name of the program. They go before
     /// those of section names.
     pub attach: BTreeMap<String, String>,
+    /// Types that CO-RE takes for the kernel's and its modules' (`btf_custom_path` of libbpf).
+    pub core_types: Option<Arc<Btf<'static>>>,
     /// Configuration options that go before the kernel's, as `.config` writes the value.
     pub config: BTreeMap<String, String>,
     /// Whether the kernel takes offsets of more than 512 MiB into a map's value, so that variables
