@@ -150,8 +150,13 @@ fn finish(
     options: RunOptions,
     by_policy: bool,
 ) -> Finished {
+    // A log that did not fit was taken again without its trace, and what is left of it is compared.
+    let log_level = match &answer {
+        Some(answer) if answer.log_truncated => answer.log_level,
+        _ => options.log_level,
+    };
     let Predicted { prediction, time: our_time, messages } =
-        predict_whole(&case.request, kernel, options.log_level, options.machine);
+        predict_whole(&case.request, kernel, log_level, options.machine);
     let their_time = answer.as_ref().and_then(|a| a.verification_us).map(Duration::from_micros);
     let splat = answer.as_ref().and_then(|a| a.splat.clone());
     let observation = answer.map_or_else(

@@ -171,12 +171,15 @@ impl Annotation {
         }
     }
 
-    /// The level of the log in which messages are looked for, statistics included: without a level
-    /// libbpf takes a log of level 1 from a second load if the first fails.
+    /// The level of the log in which messages are looked for, statistics included. Without a level
+    /// libbpf takes a log of level 1 from a second load if the first fails; where only statistics
+    /// are asked for, the trace before them does no harm.
     #[must_use]
     pub fn load_log_level(&self) -> u32 {
+        const TRACE: u32 = 1 | 2;
         const STATS: u32 = 4;
-        if self.log_level == 0 { 1 | STATS } else { self.log_level | STATS }
+        let level = if self.log_level & TRACE == 0 { 1 } else { self.log_level };
+        level | STATS
     }
 }
 

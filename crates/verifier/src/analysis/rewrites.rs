@@ -3,6 +3,8 @@
 //! they are in the end. (The instructions themselves are left alone: rewriting is not this crate's
 //! business yet.)
 
+use core::ops::Range;
+
 use crate::env::{DecodedOp, Env, InsnFlags, SubprogFlags};
 use crate::messages::Finish;
 use crate::outcome::{Abort, Step};
@@ -48,12 +50,7 @@ fn has_epilogue<O: Observer>(env: &Env<'_, O>) -> bool {
 /// `may_goto` counts in the frame of its function.
 fn add_may_goto<O: Observer>(env: &mut Env<'_, O>, number: usize) -> Step {
     let subprog = *env.subprogs.at(number)?;
-    let mut counts = false;
-    for index in subprog.start..subprog.end {
-        env.tick()?;
-        counts |= is_kept_may_goto(env, index)?;
-    }
-    if !counts {
+    if !keeps_may_goto(env, subprog.start..subprog.end)? {
         return Ok(());
     }
     let timed = env.kernel.jit(JitFeature::TimedMayGoto)?;
@@ -67,21 +64,28 @@ fn add_may_goto<O: Observer>(env: &mut Env<'_, O>, number: usize) -> Step {
     Ok(())
 }
 
-/// A `may_goto` that is reached and whose jump still skips something (`opt_remove_nops`).
-fn is_kept_may_goto<O: Observer>(env: &Env<'_, O>, index: u32) -> Result<bool, Abort> {
-    let aux = env.code.aux(index)?;
-    let DecodedOp::Op(Op::MayGoto { off }) = aux.op else { return Ok(false) };
-    if !env.privileges.bpf_capable || !aux.flags.contains(InsnFlags::SEEN) {
-        return Ok(!env.privileges.bpf_capable);
-    }
-    if !env.has(Behaviour::MayGotoNext) {
-        return Ok(true);
-    }
-    let Ok(off) = u32::try_from(off) else { return Ok(true) };
-    for skipped in index.saturating_add(1)..=index.saturating_add(off) {
-        if env.code.aux(skipped)?.flags.contains(InsnFlags::SEEN) {
-            return Ok(true);
+/// Whether a function still has a `may_goto` when what is never reached and what jumps nowhere has
+/// been removed (`opt_remove_nops`). From the end, as removing one may leave nothing for the one
+/// before to skip.
+fn keeps_may_goto<O: Observer>(env: &mut Env<'_, O>, function: Range<u32>) -> Result<bool, Abort> {
+    let removes = env.has(Behaviour::MayGotoNext);
+    let mut next_kept = u32::MAX;
+    for index in function.rev() {
+        env.tick()?;
+        let aux = env.code.aux(index)?;
+        // Programs of loaders without CAP_BPF keep everything.
+        let is_kept = aux.flags.contains(InsnFlags::SEEN) || !env.privileges.bpf_capable;
+        if !is_kept {
+            continue;
         }
+        if let DecodedOp::Op(Op::MayGoto { off }) = aux.op {
+            let end = u32::try_from(off).map_or(u32::MAX, |off| index.saturating_add(off));
+            if !removes || !env.privileges.bpf_capable || next_kept <= end {
+                return Ok(true);
+            }
+            continue;
+        }
+        next_kept = index;
     }
     Ok(false)
 }
