@@ -361,3 +361,82 @@ fn types_of(path: &Path) -> Result<Btf<'static>> {
     let btf = Btf::open(data.to_vec()).map_err(|error| anyhow!("{}: {error}", path.display()))?;
     Ok(btf)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use veristable_program::Blob;
+
+    #[test]
+    fn names_of_sets() {
+        let check = |name: &str, want: Option<(&str, Mode)>| {
+            let got = AnnotatedSet::parse(name);
+            assert_eq!(got.as_ref().map(|set| (set.objects, set.mode)), want, "{name}");
+        };
+        check("annotated-6.12", Some(("selftests-6.12", Mode::Privileged)));
+        check("annotated-7.3@unpriv", Some(("selftests-7.3", Mode::Unprivileged)));
+        check("annotated-5.10", None);
+        check("selftests-6.12", None);
+        check("annotated-6.12@root", None);
+    }
+
+    #[test]
+    fn capabilities_of_modes() {
+        let plain = Annotation::default();
+        let plain = Annotation { unprivileged_caps: Capabilities::empty(), ..plain };
+        let boot = Capabilities::SYS_BOOT;
+        assert_eq!(plain.capabilities(Mode::Privileged, false), Capabilities::all());
+        let without = plain.capabilities(Mode::Privileged, true);
+        assert_eq!(without, Capabilities::all() - Capabilities::SYS_ADMIN);
+        assert_eq!(plain.capabilities(Mode::Unprivileged, true), boot);
+        let kept = Annotation { unprivileged_caps: Capabilities::BPF, ..plain };
+        assert_eq!(kept.capabilities(Mode::Unprivileged, false), boot | Capabilities::BPF);
+    }
+
+    #[test]
+    fn levels_have_statistics_and_a_trace() {
+        for (level, want) in [(0, 5), (1, 5), (2, 6), (4, 5), (6, 6)] {
+            let annotation = Annotation { log_level: level, ..Annotation::default() };
+            assert_eq!(annotation.load_log_level(), want, "{level}");
+        }
+    }
+
+    fn map(map_type: MapType, flags: MapFlags) -> MapInfo {
+        let (name, section) = (String::new(), String::new());
+        MapInfo { name, section, map_type, flags, max_entries: 1, autocreate: true }
+    }
+
+    #[test]
+    fn maps_of_unprivileged_tests() {
+        let check = |map_type, flags, want| {
+            assert_eq!(is_unprivileged_map(&map(map_type, flags)), want, "{map_type:?}");
+        };
+        check(MapType::HASH, MapFlags::empty(), true);
+        check(MapType::HASH, MapFlags::ZERO_SEED, false);
+        check(MapType::RINGBUF, MapFlags::empty(), true);
+        check(MapType::TASK_STORAGE, MapFlags::empty(), false);
+        check(MapType::ARENA, MapFlags::empty(), false);
+    }
+
+    #[test]
+    fn loaders_without_cap_bpf_hand_over_no_types() {
+        let blob = || Some(Blob::new(&[0x9fu8, 0xeb][..]));
+        let map = |map_type| {
+            let spec =
+                MapSpec { map_type, btf: blob(), btf_value_type_id: 3, ..MapSpec::default() };
+            Arc::new(MapDesc { spec, frozen: true, ..MapDesc::default() })
+        };
+        let request = |map_type| LoadRequest {
+            btf: blob(),
+            func_info: InfoTable { rec_size: 8, count: 1, bytes: Blob::new(&[0u8; 8][..]) },
+            maps: vec![map(map_type)],
+            ..LoadRequest::default()
+        };
+        let mut array = request(MapType::ARRAY);
+        without_types(&mut array).unwrap();
+        assert_eq!((&array.btf, &array.func_info), (&None, &InfoTable::default()));
+        let spec = &array.maps[0].spec;
+        assert_eq!((&spec.btf, spec.btf_value_type_id, array.maps[0].frozen), (&None, 0, true));
+        assert!(without_types(&mut request(MapType::STRUCT_OPS)).is_err());
+    }
+}
