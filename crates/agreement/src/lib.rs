@@ -2,7 +2,7 @@
 //! Agreement with real kernels: compares what `veristable` says with what an oracle says.
 //!
 //! ```text
-//! annotated annotated selftests: what they expect, beside both answers
+//! annotated selftests: what their annotations expect, beside both answers
 //! cells     a sample of a kernel's facts, as programs
 //! compare   one program: classes of verdicts, message, counts, log
 //! probe     behaviours that a kernel shows

@@ -301,7 +301,7 @@ fn answer(
 }
 
 /// Descriptor numbers are chance: `fd 13 is not pointing to …` becomes `fd N is not pointing to …`.
-fn without_descriptors(text: &str) -> String {
+pub(crate) fn without_descriptors(text: &str) -> String {
     const AFTER: &str = " is not pointing to";
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
