@@ -154,10 +154,10 @@ impl Args {
 }
 
 /// Programs that cannot be linked, by reason.
-type Unlinked = BTreeMap<String, usize>;
+pub(crate) type Unlinked = BTreeMap<String, usize>;
 
 /// The cases of a set, linked for the kernel.
-fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)> {
+pub(crate) fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)> {
     let set = if set == "mutants" { "mutants:realworld:5000:1" } else { set };
     if let Some(rest) = set.strip_prefix("mutants:") {
         let mut parts = rest.split(':');

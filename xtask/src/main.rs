@@ -3,6 +3,7 @@
 
 mod agreement;
 mod behaviours;
+mod bench;
 mod corpus;
 mod generated;
 #[cfg(feature = "libbpf")]
@@ -28,6 +29,8 @@ enum Task {
     Agreement(agreement::Args),
     /// Write docs/behaviours.md from the table
     Behaviours(behaviours::Args),
+    /// Time `verify` beside others
+    Bench(bench::Args),
     /// Obtain test objects and programs into the cache, outside the repository
     Corpus(corpus::Args),
     /// Hold generated programs against a kernel
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Agreement(args) => agreement::run(&args),
         Task::Behaviours(args) => behaviours::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Corpus(args) => corpus::run(&args),
         Task::Gen(args) => generated::run(&args),
         Task::Profile(args) => profile::run(&args),
