@@ -2,7 +2,8 @@
 //! `cargo xtask gen`: generated programs, judged by a kernel.
 //!
 //! Programs are made, asked about and forgotten in batches, so that any number of them needs no more
-//! memory than one batch. Nothing is remembered on disk: `--from` goes on where a run ended.
+//! memory than one batch. Answers are remembered, a file for each batch: a run that was ended goes on
+//! where it was, and after a change of the verifier no kernel need be asked again.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use veristable_agreement::{
 use veristable_gen::{Generator, Options};
 use veristable_isa::asm;
 use veristable_kernel::Profile;
-use veristable_oracle::Oracle;
+use veristable_oracle::Remembered;
 use veristable_program::Capabilities;
 use veristable_verifier::messages::AREAS;
 
@@ -87,9 +88,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.oracle == "live" {
         bail!("generated programs are for guests only");
     }
-    let mut oracle: Option<Box<dyn Oracle>> = match args.oracle.as_str() {
+    let mut oracle = match args.oracle.as_str() {
         "none" => None,
-        name => Some(veristable_oracle::open(name)?),
+        name => Some(Remembered::open(name)?),
     };
     let named = args.oracle.strip_prefix("vm:").and_then(|name| name.split('*').next());
     let name = args.kernel.as_deref().or(named).unwrap_or("6.18.15");
@@ -97,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let options =
         Options { mistaken: args.mistaken, capabilities: capabilities(args.caps.as_deref())? };
     let generator = Generator::new(&kernel, options);
-    let machine = oracle.as_mut().map(|oracle| machine_of(oracle.as_mut())).unwrap_or_default();
+    let machine = oracle.as_mut().map(|oracle| machine_of(oracle)).unwrap_or_default();
     let run_options = RunOptions {
         timeout: Duration::from_secs(60),
         machine,
@@ -105,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ..RunOptions::default()
     };
     if let Some(number) = args.show {
-        return show(&generator, args.seed, number, &kernel, oracle.as_deref_mut(), run_options);
+        return show(&generator, args.seed, number, &kernel, oracle.as_mut(), run_options);
     }
     let started = Instant::now();
     let mut sums = Sums::default();
@@ -119,8 +120,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 request: generator.program(args.seed, index),
             })
             .collect();
-        match oracle.as_deref_mut() {
+        match oracle.as_mut() {
             Some(oracle) => {
+                oracle.group(&format!("generated-{}-{next}-{}", args.seed, last - next))?;
                 let finished = compare(&cases, &kernel, oracle, run_options, &mut |_| ())
                     .with_context(|| format!("go on with --from {next}"))?;
                 for (case, finished) in cases.iter().zip(&finished) {
@@ -266,7 +268,7 @@ fn show(
     seed: u64,
     number: u64,
     kernel: &Profile,
-    oracle: Option<&mut (dyn Oracle + 'static)>,
+    oracle: Option<&mut Remembered>,
     options: RunOptions,
 ) -> Result<()> {
     let request = generator.program(seed, number);
