@@ -14,7 +14,8 @@ use veristable_agreement::{
     Case, Finished, Match, MessageId, Observation, Prediction, RunOptions, Said, Table, machine_of,
     predict_whole, run as compare,
 };
-use veristable_gen::{Generator, Options};
+use veristable_corpus::{rule_text, rules};
+use veristable_gen::{Generator, Options, minimise};
 use veristable_isa::asm;
 use veristable_kernel::Profile;
 use veristable_oracle::Remembered;
@@ -65,6 +66,14 @@ pub(crate) struct Args {
     #[arg(long)]
     show: Option<u64>,
 
+    /// Questions to the kernel that making one disagreement smaller may cost; 0 leaves it as it is
+    #[arg(long, default_value_t = 400)]
+    tries: usize,
+
+    /// Disagreements that are made smaller; further ones are only written down
+    #[arg(long, default_value_t = 40)]
+    minimised: usize,
+
     /// Where disagreements are written
     #[arg(long, default_value = "target/disagreements")]
     out: PathBuf,
@@ -79,6 +88,8 @@ struct Sums {
     silent: BTreeMap<String, usize>,
     accepted: usize,
     decided: usize,
+    /// Instructions processed, of each program.
+    processed: Vec<u64>,
     disagreements: usize,
     splats: usize,
 }
@@ -127,9 +138,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                     .with_context(|| format!("go on with --from {next}"))?;
                 for (case, finished) in cases.iter().zip(&finished) {
                     sums.add(finished);
+                    if let Observation::NoAnswer(why) = &finished.observation {
+                        println!("{}: no answer: {}", case.id, cut(why));
+                        keep(case, args)?;
+                    }
                     if disagrees(finished) {
                         sums.disagreements += 1;
                         report(case, finished, args)?;
+                        if sums.disagreements <= args.minimised && args.tries > 0 {
+                            make_smaller(case, finished, &kernel, oracle, run_options, args)?;
+                        }
                     }
                 }
             }
@@ -173,6 +191,10 @@ fn disagrees(finished: &Finished) -> bool {
 impl Sums {
     fn add(&mut self, finished: &Finished) {
         self.table.add(&finished.comparison);
+        if let (Prediction::Verdict(_), Some(theirs)) = (&finished.prediction, finished.their_time)
+        {
+            self.table.add_times(finished.our_time, theirs);
+        }
         self.add_prediction_of(&finished.prediction, &finished.messages);
         if let Observation::NoAnswer(why) = &finished.observation {
             *self.silent.entry(cut(why)).or_default() += 1;
@@ -190,6 +212,7 @@ impl Sums {
             Prediction::Verdict(answer) => {
                 self.decided += 1;
                 self.accepted += usize::from(answer.said == Said::Accepted);
+                self.processed.extend(answer.counts.map(|counts| counts.processed_insns));
             }
             Prediction::Unsupported(what) => {
                 let what = what.split(" (instruction").next().unwrap_or(what);
@@ -211,6 +234,14 @@ impl Sums {
         }
         let share = 100.0 * self.accepted as f64 / self.decided.max(1) as f64;
         println!("{} decided, {share:.1} % of them accepted", self.decided);
+        let mut processed = self.processed.clone();
+        processed.sort_unstable();
+        let total: u64 = processed.iter().sum();
+        let most = processed.iter().rev().take(processed.len() / 100).sum::<u64>();
+        println!(
+            "{total} instructions processed, {most} of them by the largest hundredth; median {}",
+            processed.get(processed.len() / 2).unwrap_or(&0)
+        );
         let all: usize = AREAS.iter().map(|(_, ids)| ids.len()).sum();
         println!("{} of {all} messages of the table said", self.messages.len());
         let mut messages: Vec<_> = self.messages.iter().collect();
@@ -238,9 +269,64 @@ fn cut(text: &str) -> String {
 fn report(case: &Case, finished: &Finished, args: &Args) -> Result<()> {
     println!("\n{}: {}", case.id, finished.comparison.class.word());
     print_both(finished);
+    keep(case, args)
+}
+
+/// Writes a program to a file.
+fn keep(case: &Case, args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.out)?;
     let path = args.out.join(format!("{}.json", case.id.replace(':', "-")));
     std::fs::write(&path, case.request.to_json()?).with_context(|| path.display().to_string())
+}
+
+/// What is kept while a program becomes smaller: the class and which parts differ.
+fn way(finished: &Finished) -> impl PartialEq + use<> {
+    let c = &finished.comparison;
+    let undecided = matches!(finished.prediction, Prediction::Unsupported(_));
+    (c.class, undecided, [c.message, c.processed, c.counts, c.log])
+}
+
+/// Makes a disagreement smaller and writes it as a rule case if it can be, else as a request.
+fn make_smaller(
+    case: &Case,
+    finished: &Finished,
+    kernel: &Profile,
+    oracle: &mut dyn Oracle,
+    options: RunOptions,
+    args: &Args,
+) -> Result<()> {
+    let wanted = way(finished);
+    let mut last = None;
+    let mut holds = |request: &veristable_program::LoadRequest| {
+        let case = Case { id: case.id.clone(), request: request.clone() };
+        let asked = compare(&[case], kernel, oracle, options, &mut |_| ());
+        let same = asked.ok().and_then(|mut all| all.pop()).filter(|f| way(f) == wanted);
+        let taken = same.is_some();
+        last = same.or(last.take());
+        taken
+    };
+    let small = minimise(&case.request, args.tries, &mut holds);
+    let name = format!("generated {}", case.id.replace(':', " "));
+    let text = rule_text::write(&small, &name, kernel).filter(|text| {
+        // Rule files say less than requests: what is read back must still disagree.
+        rules::program(text, &name, kernel).and_then(Result::ok).is_some_and(|read| holds(&read))
+    });
+    if let Some(last) = &last {
+        println!("  made smaller:");
+        print_both(last);
+    }
+    let stem = case.id.replace(':', "-");
+    let (path, text) = match text {
+        Some(text) => (args.out.join(format!("{stem}.bpfasm")), text),
+        None => {
+            print!("{}", asm::listing(&small.insns));
+            (args.out.join(format!("{stem}-small.json")), small.to_json()?)
+        }
+    };
+    if path.extension().is_some_and(|extension| extension == "bpfasm") {
+        print!("{text}");
+    }
+    std::fs::write(&path, text).with_context(|| path.display().to_string())
 }
 
 fn print_both(finished: &Finished) {

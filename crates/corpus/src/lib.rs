@@ -16,6 +16,7 @@ pub mod probes;
 mod prototypes;
 pub mod raw;
 mod raw_maps;
+pub mod rule_text;
 pub mod rules;
 pub mod sets;
 mod structs;

@@ -89,9 +89,10 @@ pub(crate) const ROWS: &[Row] = &[
     tracing(2, A::TRACE_FENTRY, "vfs_read"),
     tracing(2, A::TRACE_FEXIT, "vfs_open"),
     tracing(2, A::TRACE_FEXIT, "tcp_sendmsg"),
-    sleepable(tracing(2, A::TRACE_FENTRY, "__x64_sys_getpgid")),
-    tracing(2, A::MODIFY_RETURN, "bpf_fentry_test1"),
-    tracing(2, A::MODIFY_RETURN, "__x64_sys_getpgid"),
+    sleepable(tracing(1, A::TRACE_FENTRY, "__x64_sys_getpgid")),
+    tracing(2, A::MODIFY_RETURN, "security_file_open"),
+    sleepable(tracing(2, A::MODIFY_RETURN, "security_socket_bind")),
+    tracing(1, A::MODIFY_RETURN, "__x64_sys_getpgid"),
     tracing(3, A::TRACE_RAW_TP, "btf_trace_sched_switch"),
     tracing(2, A::TRACE_RAW_TP, "btf_trace_task_newtask"),
     tracing(2, A::TRACE_RAW_TP, "btf_trace_kfree_skb"),
@@ -124,7 +125,6 @@ pub(crate) struct KnownHelper<'k> {
 }
 
 /// A kfunc that a kind of program may call.
-#[allow(dead_code, reason = "kfuncs come next")]
 #[derive(Clone, Debug)]
 pub(crate) struct KnownKfunc<'k> {
     pub(crate) id: u32,
@@ -170,7 +170,6 @@ pub(crate) struct Kind<'k> {
 #[derive(Debug)]
 pub(crate) struct Facts<'k> {
     pub(crate) helpers: Vec<KnownHelper<'k>>,
-    #[allow(dead_code, reason = "kfuncs come next")]
     pub(crate) kfuncs: Vec<KnownKfunc<'k>>,
     pub(crate) places: Vec<Place>,
     pub(crate) returns: ReturnRange,

@@ -5,7 +5,7 @@
 //! register and stack slot holds, asks the kernel's description which helpers, kfuncs and context
 //! fields a program has, and breaks a rule on purpose now and then. The same seed and number give
 //! the same program on every machine, for as long as [`GENERATION`] stands. [`mutants`] changes one
-//! instruction of any program.
+//! instruction of any program, and [`minimise`] makes a program smaller while something stays true of it.
 #![forbid(unsafe_code)]
 
 mod build;
@@ -13,6 +13,7 @@ mod choices;
 mod code;
 mod edit;
 mod kinds;
+mod minimise;
 pub mod mutants;
 mod pool;
 mod program;
@@ -20,5 +21,6 @@ mod random;
 mod value;
 
 pub use choices::Choices;
+pub use minimise::minimise;
 pub use program::{GENERATION, Generator, Options};
 pub use random::Random;

@@ -78,9 +78,8 @@ pub(crate) struct Pool {
     pub(crate) statics: Vec<u32>,
     pub(crate) callbacks: Vec<u32>,
     pub(crate) globals: Vec<Global>,
-    /// The structure of objects that programs make: its id, size and the offsets of its list node,
-    /// tree node, count and first number.
-    #[allow(dead_code, reason = "kfuncs come next")]
+    /// The structure of objects that programs make: its id, size and the offsets of its list
+    /// node and tree node.
     pub(crate) node: Node,
     /// Strings of line info: the file and the lines.
     pub(crate) file: u32,
@@ -88,14 +87,12 @@ pub(crate) struct Pool {
 }
 
 /// The layout of the program's own object.
-#[allow(dead_code, reason = "kfuncs come next")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
     pub(crate) id: u32,
     pub(crate) size: i32,
     pub(crate) list: i32,
     pub(crate) tree: i32,
-    pub(crate) count: i32,
 }
 
 /// Types that several others need.
@@ -158,7 +155,7 @@ fn node(t: &mut Types) -> Node {
         NewMember::at("number", t.u32, 68),
     ];
     let id = t.w.add_struct("own_node", 72, &members);
-    Node { id: id.0, size: 72, list: 8, tree: 32, count: 64 }
+    Node { id: id.0, size: 72, list: 8, tree: 32 }
 }
 
 fn value_types(t: &mut Types, node: Node) -> Vec<ValueType> {

@@ -75,12 +75,18 @@ impl<'k> Generator<'k> {
             false => 0,
         };
         let budget = choices.pick([16, 24, 40, 40, 60, 60, 90, 120]);
-        let flags = flags(&mut choices, kind);
+        let flags = flags(&mut choices, kind, mistaken);
         let typed = choices.percent(70);
-        let plan = Plan { typed, sleepable: flags.contains(ProgFlags::SLEEPABLE), budget, slips };
+        let plan = Plan {
+            typed,
+            sleepable: flags.contains(ProgFlags::SLEEPABLE),
+            strict: flags.contains(ProgFlags::STRICT_ALIGNMENT),
+            budget,
+            slips,
+        };
         let change = changed.then(|| choices.any());
         let with_lines = typed && choices.percent(30);
-        let license = if mistaken && choices.percent(4) { "proprietary" } else { "GPL" };
+        let license = if mistaken && choices.percent(2) { "proprietary" } else { "GPL" };
         let mut builder = Builder::new(&self.pool, self.kernel, kind, choices, plan);
         builder.program();
         let Builder { code, maps, starts, .. } = builder;
@@ -142,7 +148,7 @@ fn func_info(starts: &[(usize, u32)]) -> InfoTable {
     InfoTable { rec_size: 8, count: starts.len() as u32, bytes: bytes.into() }
 }
 
-fn flags(choices: &mut Choices<'_>, kind: &Kind<'_>) -> ProgFlags {
+fn flags(choices: &mut Choices<'_>, kind: &Kind<'_>, mistaken: bool) -> ProgFlags {
     let mut flags = kind.row.flags;
     for (percent, flag) in [
         (8, ProgFlags::TEST_STATE_FREQ),
@@ -158,7 +164,7 @@ fn flags(choices: &mut Choices<'_>, kind: &Kind<'_>) -> ProgFlags {
     if kind.row.prog_type == ProgType::XDP && choices.percent(20) {
         flags |= ProgFlags::XDP_HAS_FRAGS;
     }
-    if choices.percent(1) {
+    if mistaken && choices.percent(1) {
         flags |= ProgFlags::SLEEPABLE;
     }
     flags

@@ -52,10 +52,8 @@ pub(crate) enum Region {
     /// Memory that may only be read.
     ReadOnly,
     /// An object that the program made, by its type in the pool's BTF.
-    #[allow(dead_code, reason = "kfuncs come next")]
     Own(u32),
     /// Memory of an arena.
-    #[allow(dead_code, reason = "kfuncs come next")]
     Arena,
 }
 

@@ -14,6 +14,8 @@ pub(super) enum Form {
     Static,
     Global,
     Callback,
+    /// Called back while a lock is held.
+    Locked,
 }
 
 /// A function to be built.
@@ -38,8 +40,10 @@ impl Builder<'_, '_> {
         self.reserved = 0;
         self.dynptrs.clear();
         self.held = 0;
-        self.locked = false;
+        self.locked = pending.form == Form::Locked;
         self.depth = 1;
+        self.in_rcu = false;
+        self.sleepable = self.is_sleepable && pending.form != Form::Callback;
         for (reg, value) in Reg::ALL.into_iter().skip(1).zip(pending.arguments) {
             self.state.set(reg, value);
         }
@@ -63,7 +67,12 @@ impl Builder<'_, '_> {
         self.exit();
     }
 
-    fn pend(&mut self, form: Form, btf: u32, arguments: [Value; 5]) -> crate::code::Label {
+    pub(super) fn pend(
+        &mut self,
+        form: Form,
+        btf: u32,
+        arguments: [Value; 5],
+    ) -> crate::code::Label {
         let label = self.code.label();
         self.pending.push(Pending { label, form, btf, arguments });
         label
@@ -215,15 +224,17 @@ impl Builder<'_, '_> {
         })
     }
 
+    /// A callback that the program does not have yet.
+    pub(super) fn unused_callback(&self) -> Option<u32> {
+        self.pool.callbacks.iter().find(|id| !self.used.contains(id)).copied()
+    }
+
     /// Loads the address of a function that a helper calls back.
     pub(super) fn callback(&mut self, reg: Reg, helper: &str, map: Option<usize>) -> bool {
         if !self.typed || self.pending.len() >= 4 {
             return false;
         }
-        let callbacks = &self.pool.callbacks;
-        let unused: Vec<u32> =
-            callbacks.iter().filter(|id| !self.used.contains(id)).copied().collect();
-        let Some(btf) = self.choices.of(&unused) else { return false };
+        let Some(btf) = self.unused_callback() else { return false };
         let context = Value::Opaque;
         let value = |this: &Self| {
             let map = map?;

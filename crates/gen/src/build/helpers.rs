@@ -148,7 +148,7 @@ impl Builder<'_, '_> {
     }
 
     /// Saves a result that may be of use, tested if need be.
-    fn after_call(&mut self) {
+    pub(super) fn after_call(&mut self) {
         let result = self.state.reg(Reg::R0);
         if result.null() != 0 && self.choices.percent(80) {
             if self.held == 0 && self.choices.percent(40) {
@@ -173,7 +173,7 @@ impl Builder<'_, '_> {
     }
 
     /// Anything at all.
-    fn anything(&mut self, reg: Reg) -> bool {
+    pub(super) fn anything(&mut self, reg: Reg) -> bool {
         if let Some(src) = self.find(|value| value != Value::Uninit) {
             self.mov(reg, src);
         } else {
@@ -198,6 +198,11 @@ impl Builder<'_, '_> {
         }
         let filled = !flags.contains(TypeFlags::MEM_UNINIT);
         match arg.ty.base {
+            ArgBase::Anything if helper == "loop" && reg == Reg::R1 => {
+                let times = self.choices.pick([1, 2, 5, 100, 1 << 23]);
+                self.constant(reg, times);
+                true
+            }
             ArgBase::Anything | ArgBase::Scalar => self.number_into(reg),
             ArgBase::Ctx => self.context_into(reg),
             ArgBase::ConstMapPtr => {
@@ -259,7 +264,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn number_into(&mut self, reg: Reg) -> bool {
+    pub(super) fn number_into(&mut self, reg: Reg) -> bool {
         if self.choices.percent(45)
             && let Some(src) = self.find(|value| value.is_scalar())
         {
@@ -272,7 +277,7 @@ impl Builder<'_, '_> {
     }
 
     /// The size of a buffer: often the whole, sometimes unknown within bounds.
-    fn size_into(&mut self, reg: Reg, low: i32, size: i32) -> bool {
+    pub(super) fn size_into(&mut self, reg: Reg, low: i32, size: i32) -> bool {
         if self.slip() {
             let wrong = self.choices.pick([size + 1, 0, -1, 1 << 29]);
             self.constant(reg, wrong.into());
@@ -290,7 +295,7 @@ impl Builder<'_, '_> {
     }
 
     /// A constant string.
-    fn string_into(&mut self, reg: Reg) -> bool {
+    pub(super) fn string_into(&mut self, reg: Reg) -> bool {
         let pool = self.pool;
         let is_constant = |map: &crate::pool::PoolMap| map.desc.frozen;
         let Some(map) = pool.maps.iter().position(is_constant) else { return false };
@@ -332,6 +337,11 @@ impl Builder<'_, '_> {
         self.state.set(reg, Value::Opaque);
         chosen.map = Some(map);
         true
+    }
+
+    /// As [`Builder::field_into`], for kfuncs.
+    pub(super) fn field_pointer(&mut self, reg: Reg, field: Field) -> bool {
+        self.field_into(reg, field, &mut Chosen::default())
     }
 
     /// A pointer to an object that some register has.
@@ -417,7 +427,8 @@ impl Builder<'_, '_> {
         let facts = self.facts;
         let tail_call = facts.helpers.iter().find(|helper| helper.name == "tail_call");
         let Some(helper) = tail_call else { return false };
-        (self.held == 0 || self.slip()) && !self.locked && self.helper_call(helper)
+        let allowed = self.held == 0 && (self.typed || self.pending.is_empty());
+        (allowed || self.slip()) && !self.locked && self.helper_call(helper)
     }
 
     /// A dynptr over the value of a map, while a block uses it.

@@ -10,7 +10,7 @@ impl Builder<'_, '_> {
     /// Forgets what a body might change: what is known at its beginning must hold each time.
     ///
     /// Numbers are only numbers; pointers stay where nothing overwrites them.
-    fn enter_loop(&mut self) -> State {
+    pub(super) fn enter_loop(&mut self) -> State {
         self.state.each(|value| match value {
             Value::Scalar(_) => Value::ANY,
             other => other,
@@ -19,7 +19,7 @@ impl Builder<'_, '_> {
     }
 
     /// A body that leaves what was there as it was: what it changed must not be relied on.
-    fn loop_body(&mut self, count: usize) {
+    pub(super) fn loop_body(&mut self, count: usize) {
         let before = self.state.clone();
         self.inner_block(count);
         let after = core::mem::replace(&mut self.state, before);
@@ -35,7 +35,10 @@ impl Builder<'_, '_> {
         if self.state.reg(counter) == Value::Ctx {
             return false;
         }
-        let times = self.choices.pick([1, 2, 3, 4, 5, 8, 10, 16, 30]);
+        let times = match self.depth {
+            0 => self.choices.pick([1, 2, 3, 4, 5, 8, 10, 16, 30]),
+            _ => self.choices.pick([1, 2, 3, 4]),
+        };
         let down = self.choices.percent(20);
         let start = if down { times } else { 0 };
         self.constant(counter, start.into());
@@ -76,7 +79,7 @@ impl Builder<'_, '_> {
     }
 
     /// Keeps the callee-saved registers and used stack from being overwritten.
-    fn freeze(&mut self) -> (u16, u64) {
+    pub(super) fn freeze(&mut self) -> (u16, u64) {
         let before = (self.pinned, self.reserved);
         for reg in [Reg::R6, Reg::R7, Reg::R8, Reg::R9] {
             let value = self.state.reg(reg);
@@ -93,7 +96,7 @@ impl Builder<'_, '_> {
         before
     }
 
-    fn thaw(&mut self, (pinned, reserved): (u16, u64)) {
+    pub(super) fn thaw(&mut self, (pinned, reserved): (u16, u64)) {
         self.pinned = pinned;
         self.reserved = reserved;
     }

@@ -23,11 +23,17 @@ impl Builder<'_, '_> {
     /// A map of one of some types; any map if the rule is broken.
     pub(super) fn map_of(&mut self, types: &[MapType]) -> Option<usize> {
         let all = 0..self.pool.maps.len();
-        if self.slip() {
-            return Some(self.choices.below(all.len()));
-        }
         let pool = self.pool;
-        let fits = |map: &usize| pool.maps.get(*map).is_some_and(|m| types.contains(&m.map_type()));
+        if self.slip() {
+            let typed = self.typed;
+            let fits =
+                |map: &usize| typed || pool.maps.get(*map).is_some_and(|map| map.fields.is_empty());
+            return Some(self.choices.below(all.len())).filter(fits);
+        }
+        let fits = |map: &usize| {
+            let usable = |map: &PoolMap| types.contains(&map.map_type()) && self.may_use(map);
+            pool.maps.get(*map).is_some_and(usable)
+        };
         let fitting: Vec<usize> = all.filter(fits).collect();
         self.choices.of(&fitting)
     }
@@ -70,7 +76,11 @@ impl Builder<'_, '_> {
                 | MapType::STACK
                 | MapType::ARENA
         );
-        for_sleepers || !self.sleepable
+        // Types of the program's own are those of its BTF.
+        let own = |field: &(Field, i32)| {
+            matches!(field.0, Field::List | Field::Tree | Field::NodePointer)
+        };
+        (self.typed || !map.fields.iter().any(own)) && (for_sleepers || !self.is_sleepable)
     }
 
     /// Key and value size.
@@ -361,8 +371,15 @@ impl Builder<'_, '_> {
                 continue;
             }
             let mut off = self.choices.below((room - bytes + 1) as usize) as i32;
-            if self.choices.percent(92) {
-                off -= (memory.off + off).rem_euclid(bytes).min(off);
+            let strict =
+                self.strict || matches!(memory.region, Region::Packet | Region::PacketMeta);
+            if strict && memory.spread != 0 && bytes > 1 && !self.slip() {
+                continue;
+            }
+            // What the packet begins with makes four bytes aligned where two more stand before.
+            let base = if strict && memory.region == Region::Packet { 2 } else { 0 };
+            if strict || self.choices.percent(92) {
+                off -= (memory.off + off + base).rem_euclid(bytes).min(off);
             }
             if self.slip() {
                 off = self.choices.pick([
@@ -402,7 +419,9 @@ impl Builder<'_, '_> {
             _ if self.slip() => size,
             _ => return self.load_from(base, off, size),
         };
-        if memory.region == Region::Packet && !self.slip() {
+        let packet = matches!(memory.region, Region::Packet | Region::PacketMeta);
+        let aligned = i32::from(off) % size.bytes() as i32 == 0 && memory.off % 8 == 0;
+        if (packet || !aligned || memory.spread != 0) && !self.slip() {
             return self.load_from(base, off, size);
         }
         let op = self.choices.pick(AtomicOp::ALL);
@@ -427,7 +446,13 @@ impl Builder<'_, '_> {
     /// Load-acquire or store-release.
     fn ordered(&mut self, base: Reg, off: i16, size: Size, write: bool) {
         let known = self.kernel.jit(JitFeature::LoadAcquireStoreRelease) == Ok(true);
-        if !known && !self.slip() {
+        let region = match self.state.reg(base) {
+            Value::Memory(memory) => memory.region,
+            _ => Region::Plain,
+        };
+        let packet = matches!(region, Region::Packet | Region::PacketMeta);
+        let aligned = i32::from(off) % size.bytes() as i32 == 0;
+        if (!known || packet || !aligned) && !self.slip() {
             return self.load_from(base, off, size);
         }
         if write && self.choices.percent(50) {

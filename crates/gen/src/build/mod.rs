@@ -5,9 +5,11 @@ mod branches;
 mod context;
 mod functions;
 mod helpers;
+mod kfuncs;
 mod loops;
 mod memory;
 mod numbers;
+mod objects;
 mod packet;
 mod resources;
 mod stack;
@@ -41,7 +43,13 @@ pub(crate) struct Builder<'a, 'k> {
     /// Whether the program has BTF.
     pub(crate) typed: bool,
     /// Whether it is loaded with BPF_F_SLEEPABLE.
-    pub(crate) sleepable: bool,
+    pub(crate) is_sleepable: bool,
+    /// Whether unaligned accesses are refused.
+    pub(crate) strict: bool,
+    /// Whether it may sleep at this place.
+    sleepable: bool,
+    /// In a section of RCU.
+    in_rcu: bool,
     /// Functions that are called and not yet built.
     pending: Vec<Pending>,
     form: Form,
@@ -72,6 +80,7 @@ pub(crate) struct Builder<'a, 'k> {
 pub(crate) struct Plan {
     pub(crate) typed: bool,
     pub(crate) sleepable: bool,
+    pub(crate) strict: bool,
     pub(crate) budget: usize,
     pub(crate) slips: u32,
 }
@@ -98,7 +107,10 @@ impl<'a, 'k> Builder<'a, 'k> {
             maps: Vec::new(),
             starts: Vec::new(),
             typed: plan.typed,
+            is_sleepable: plan.sleepable,
+            strict: plan.strict,
             sleepable: plan.sleepable,
+            in_rcu: false,
             pending: Vec::new(),
             form: Form::Main,
             pinned: 0,
@@ -166,7 +178,7 @@ impl<'a, 'k> Builder<'a, 'k> {
     }
 
     fn statement(&mut self) {
-        let all: [(u32, Make<'a, 'k>); 26] = [
+        let all: [(u32, Make<'a, 'k>); 34] = [
             (10, Self::number),
             (22, Self::arithmetic),
             (10, Self::spill_or_fill),
@@ -193,6 +205,14 @@ impl<'a, 'k> Builder<'a, 'k> {
             (4, Self::callback_call),
             (3, Self::local_dynptr),
             (2, Self::oddity),
+            (12, Self::any_kfunc),
+            (4, Self::kfunc_section),
+            (4, Self::iterator_loop),
+            (1, Self::throw),
+            (2, Self::arena),
+            (2, Self::kernel_variable),
+            (3, Self::own_object),
+            (2, Self::pop),
         ];
         for _ in 0..4 {
             let Some(make) = self.choices.weighted(&all) else { return };

@@ -40,7 +40,7 @@ impl Builder<'_, '_> {
     }
 
     /// Saves and tests what R0 holds, goes on with it, and gives it back.
-    fn while_held(&mut self, owner: u32, release: impl Fn(&mut Self, Reg)) {
+    pub(super) fn while_held(&mut self, owner: u32, release: impl Fn(&mut Self, Reg)) {
         let saved = match self.saved_dest() {
             Some(saved) => {
                 self.mov(saved, Reg::R0);
@@ -170,7 +170,7 @@ impl Builder<'_, '_> {
         true
     }
 
-    fn lock_call(&mut self, value: Reg, off: i32, id: i32) {
+    pub(super) fn lock_call(&mut self, value: Reg, off: i32, id: i32) {
         self.mov(Reg::R1, value);
         let off = if self.slip() { off + 4 } else { off };
         if off != 0 {

@@ -2,6 +2,7 @@
 //! What may still refuse an accepted program while it is rewritten and compiled.
 
 use crate::analysis::maps::UsedMap;
+use crate::analysis::removed;
 use crate::env::{Env, InsnFlags, SubprogFlags};
 use crate::errno::Errno;
 use crate::messages::{Finish, Helper};
@@ -22,7 +23,7 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     check_tail_calls(env)?;
     check_overrides(env)?;
     if env.machine.jit || env.kernel.config("CONFIG_BPF_JIT_ALWAYS_ON")?.is_some() {
-        return Ok(());
+        return removed::check(env);
     }
     if !env.kfuncs.is_empty() {
         return env.reject(Finish::KfuncsWithoutJit);

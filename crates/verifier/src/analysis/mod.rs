@@ -18,6 +18,7 @@ pub mod postorder;
 pub(crate) mod prog_context;
 mod program_target;
 pub mod record;
+pub mod removed;
 pub mod rewrites;
 pub mod scc;
 pub mod stack_depth;

@@ -28,6 +28,9 @@ messages! {
         KfuncWithoutId EINVAL => "invalid kernel function call not eliminated in verifier pass";
         /// `do_misc_fixups`
         StackWithExtra { size: u16, extra: u16 } EINVAL => "stack size {size}(extra {extra}) is too large";
+        /// `jit_subprogs`. The instruction is that of the rewritten program; what other rewriting
+        /// than the removal of dead code inserts before it is not counted here.
+        NoProgramToJit { insn: i64 } EFAULT => "verifier bug: No program to jit at insn {insn} (subprog < 0)";
         /// `fixup_call_args`
         KfuncsWithoutJit EINVAL => "calling kernel functions are not allowed in non-JITed programs";
         /// `fixup_call_args`
