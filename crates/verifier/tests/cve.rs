@@ -54,6 +54,10 @@ fn cases() -> BTreeMap<String, Entry> {
         for name in KERNELS {
             let kernel = veristable_profiles::open(name).unwrap();
             for case in rules::parse(&text, &kernel).unwrap() {
+                // What another case replaces a function of.
+                if case.name.ends_with(", target") {
+                    continue;
+                }
                 // "CVE-2021-3490, XOR"
                 let cve = case.name.split(',').next().unwrap_or_default().to_owned();
                 assert!(cve.starts_with("CVE-"), "{file}: {} names no CVE", case.name);

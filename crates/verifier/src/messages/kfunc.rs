@@ -6,8 +6,6 @@ use crate::mem::Text;
 messages! {
     /// Calls of kfuncs. Numbers of arguments count from 0, those of registers from 1.
     Kfunc {
-        /// `do_check_insn`
-        UnderLock EINVAL => "function calls are not allowed while holding a lock";
         /// `check_kfunc_call`
         NotAllowed { name: Text } EACCES => "calling kernel function {name} is not allowed";
         /// `check_kfunc_call`

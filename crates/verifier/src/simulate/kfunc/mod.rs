@@ -54,7 +54,6 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             Target::Kfunc(index) => Some(KfuncIndex(index)),
             _ => None,
         };
-        self.check_allowed_under_lock(target)?;
         let Some(kfunc) = target else {
             // A call without an id is refused when it turns out that it is not dead.
             self.touch_reg(Reg::R0);
@@ -84,21 +83,16 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         Ok(after)
     }
 
-    /// With a lock held, few kfuncs may be called, and none of a module.
-    fn check_allowed_under_lock(&mut self, kfunc: Option<KfuncIndex>) -> Step {
-        if self.cur.resources.locks == 0 {
-            return Ok(());
-        }
-        let kfunc = kfunc.map(|kfunc| self.kfunc(kfunc)).transpose()?;
-        let special = kfunc.filter(|kfunc| kfunc.offset == 0).and_then(|k| Special::of(k.name));
+    /// Whether the kfunc that is called, if there is one, may be called with a lock held: few may,
+    /// and none of a module (`kfunc_spin_allowed`).
+    pub(crate) fn kfunc_allowed_under_lock(&self) -> Result<bool, Abort> {
+        let Target::Kfunc(index) = self.env.code.aux(self.insn)?.target else { return Ok(false) };
+        let kfunc = self.kfunc(KfuncIndex(index))?;
+        let special = Some(kfunc).filter(|k| k.offset == 0).and_then(|k| Special::of(k.name));
         let iterators = self.env.has(Behaviour::IteratorsUnderLock);
-        let allowed = |special: Special| {
+        Ok(special.is_some_and(|special| {
             special.allowed_under_lock() && (iterators || !special.is_number_iterator())
-        };
-        if special.is_some_and(allowed) {
-            return Ok(());
-        }
-        self.env.reject(Kfunc::UnderLock)
+        }))
     }
 
     /// The kfunc.

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Locks (`process_spin_lock`).
 
-use super::regions::is_tree_kfunc;
 use crate::analysis::record::{self, FieldKinds};
 use crate::design::Design;
-use crate::env::Target;
 use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
@@ -200,16 +198,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let allowed = match call {
             CallKind::Subprog { .. } => true,
             CallKind::Helper { id } => id == SPIN_UNLOCK,
-            CallKind::Kfunc { .. } => match self.env.code.aux(self.insn)?.target {
-                Target::Kfunc(index) => {
-                    let kfunc = self.env.kfuncs.at(index as usize)?;
-                    let iterators = self.env.has(Behaviour::IteratorsUnderLock);
-                    kfunc.offset == 0
-                        && is_allowed_under_lock(kfunc.name)
-                        && (iterators || !kfunc.name.starts_with("bpf_iter_num_"))
-                }
-                _ => false,
-            },
+            CallKind::Kfunc { .. } => self.kfunc_allowed_under_lock()?,
         };
         if allowed { Ok(()) } else { self.env.reject(Objects::CallUnderLock) }
     }
@@ -217,25 +206,3 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
 /// `BPF_FUNC_spin_unlock`
 const SPIN_UNLOCK: i32 = 94;
-
-/// `kfunc_spin_allowed`
-fn is_allowed_under_lock(name: &str) -> bool {
-    is_tree_kfunc(name)
-        || matches!(
-            name,
-            "bpf_list_push_front_impl"
-                | "bpf_list_push_back_impl"
-                | "bpf_list_pop_front"
-                | "bpf_list_pop_back"
-                | "bpf_list_front"
-                | "bpf_list_back"
-                | "bpf_refcount_acquire_impl"
-                | "bpf_iter_num_new"
-                | "bpf_iter_num_next"
-                | "bpf_iter_num_destroy"
-                | "bpf_res_spin_lock"
-                | "bpf_res_spin_unlock"
-                | "bpf_res_spin_lock_irqsave"
-                | "bpf_res_spin_unlock_irqrestore"
-        )
-}
