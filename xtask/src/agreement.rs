@@ -98,7 +98,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let name = args
         .kernel
         .as_deref()
-        .unwrap_or_else(|| args.oracle.strip_prefix("vm:").unwrap_or(&args.oracle));
+        .unwrap_or_else(|| args.oracle.strip_prefix("vm:").unwrap_or(&args.oracle))
+        .split([',', '*'])
+        .next()
+        .unwrap_or_default();
     let kernel = if name == "live" {
         probe::behaviours(veristable_profiles::live()?, oracle.as_mut())?.0
     } else {

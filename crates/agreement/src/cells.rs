@@ -5,6 +5,7 @@
 //! A cell is one helper, one kfunc or one access to the context, for one kind of program. Whatever
 //! else the kernel has against such a program does not matter.
 
+use std::collections::BTreeMap;
 use veristable_btf::Kind;
 use veristable_isa::Insn;
 use veristable_kernel::profile::{Attachment, Variant};
@@ -230,6 +231,44 @@ pub fn helper_calls(
         Some((id, LoadRequest { capabilities, ..target.request(target.name, insns) }))
     };
     names.map(HelperId).filter(available).filter_map(request).collect()
+}
+
+/// The same for struct_ops programs: each helper is called by a program for the first member that may.
+#[must_use]
+pub fn member_calls(profile: &Profile, capabilities: Capabilities) -> Vec<(HelperId, LoadRequest)> {
+    let facts = profile.facts();
+    let Ok(Some(btf)) = profile.btf(None) else { return Vec::new() };
+    let mut calls = BTreeMap::new();
+    for row in facts.struct_ops.iter().flatten() {
+        let name = facts.strings.get(row.name);
+        let Some(id) = btf.find_by_name(name, Kind::Struct) else { continue };
+        for member in row.members.iter().filter(|member| member.implementable) {
+            let set = member.helpers.and_then(|set| facts.helper_sets.get(usize::from(set)));
+            let (Some(set), Some(index)) = (set, member.index) else { continue };
+            let target = Target {
+                name,
+                program: ProgContext {
+                    prog_type: ProgType::STRUCT_OPS,
+                    expected_attach_type: AttachType(index.into()),
+                    sleepable: false,
+                    attach_name: None,
+                    struct_ops: Some((name, facts.strings.get(member.name))),
+                },
+                attach: Attach::Kernel {
+                    name: name.to_owned(),
+                    btf_id: id.0,
+                    module: None,
+                    member: Some(facts.strings.get(member.name).to_owned()),
+                },
+            };
+            for (helper, _) in set {
+                let Some(insns) = helper_call(profile, &target, *helper) else { continue };
+                let request = LoadRequest { capabilities, ..target.request(name, insns) };
+                calls.entry(helper.0).or_insert((*helper, request));
+            }
+        }
+    }
+    calls.into_values().collect()
 }
 
 fn helper_call(profile: &Profile, target: &Target<'_>, id: HelperId) -> Option<Vec<Insn>> {

@@ -58,6 +58,8 @@ pub fn machine_of(oracle: &mut dyn Oracle) -> Machine {
     // A list of ranges such as `0-3`; the kernel counts up to the last.
     let cpus = text("/sys/devices/system/cpu/possible");
     let last_cpu = cpus.and_then(|list| list.trim().rsplit([',', '-']).next()?.parse::<u32>().ok());
+    let parameters = text("/proc/cmdline").unwrap_or_default();
+    let mitigations_off = parameters.split_whitespace().any(|word| word == "mitigations=off");
     let mut number = |path: &str| -> Option<u32> { text(path)?.trim().parse().ok() };
     let default = Machine::default();
     Machine {
@@ -65,7 +67,7 @@ pub fn machine_of(oracle: &mut dyn Oracle) -> Machine {
             .map_or(default.unprivileged_disabled, |n| n != 0),
         jit: number("/proc/sys/net/core/bpf_jit_enable").map_or(default.jit, |n| n != 0),
         cpus: last_cpu.map(|last| last + 1),
-        ..default
+        mitigations_off,
     }
 }
 

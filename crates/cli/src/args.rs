@@ -3,6 +3,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use veristable_program::Capabilities;
 
 /// Will this kernel load this BPF program, and if not, why not?
 #[derive(Parser, Debug)]
@@ -24,11 +25,16 @@ Examples:
   veristable check --kernel 6.12.117 --kernel 6.18.15 prog.bpf.o
   veristable check --prog on_exec --log-level 2 prog.bpf.o
   veristable check -G debug=1 -G 'limits[2]=64' --map-size events=4096 prog.bpf.o
+  veristable check --caps bpf,net_admin prog.bpf.o
+  veristable check --caps none --unprivileged-bpf-disabled 0 filter.bpf.o
   veristable check --format json *.bpf.o | jq 'select(.verdict == \"rejected\")'
 
 With several kernels the table has a line for each program and a column for each kernel. A kernel that
 refuses says what it lacks (helper, kfunc, map type, program type, attach target, instruction, kernel
 type, behaviour) where that is the reason, else the first line of its message and the place.
+
+With --caps the loader has only these capabilities; maps are its own. Programs that would load with
+more say which.
 
 A FILE is a BPF object, or load requests as JSON (one a line) or in the binary form.
 
@@ -216,12 +222,12 @@ impl NeedsArgs {
     /// How the files are read.
     pub(crate) fn link(&self) -> LinkArgs {
         let programs = self.programs.clone();
-        LinkArgs { programs, globals: Vec::new(), map_size: Vec::new() }
+        LinkArgs { programs, ..LinkArgs::default() }
     }
 }
 
 /// How objects become load requests.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Default)]
 pub(crate) struct LinkArgs {
     /// Only programs with this name (may be repeated)
     #[arg(long = "prog", value_name = "NAME")]
@@ -234,6 +240,24 @@ pub(crate) struct LinkArgs {
     /// Set the number of entries of a map (0 in the object becomes 1 unless given)
     #[arg(long, value_name = "MAP=N")]
     pub(crate) map_size: Vec<String>,
+
+    /// Capabilities of the loader, joined by commas: bpf, perfmon, net_admin, sys_admin, sys_boot, all
+    /// or none [default: all, or what a load request says]
+    #[arg(long, value_name = "LIST", value_parser = Capabilities::from_text)]
+    pub(crate) caps: Option<Capabilities>,
+}
+
+/// What of the machine changes an answer, beside its kernel.
+#[derive(Args, Debug, Clone, Copy)]
+pub(crate) struct MachineArgs {
+    /// Value of kernel.unprivileged_bpf_disabled: with 0, a loader without CAP_BPF may load socket
+    /// filters and packet programs of cgroups
+    #[arg(long, value_name = "0|1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..3))]
+    pub(crate) unprivileged_bpf_disabled: u8,
+
+    /// The kernel was started with mitigations=off
+    #[arg(long)]
+    pub(crate) mitigations_off: bool,
 }
 
 #[derive(Args, Debug)]
@@ -245,6 +269,9 @@ pub(crate) struct CheckArgs {
 
     #[command(flatten)]
     pub(crate) link: LinkArgs,
+
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
 
     /// Also write the log that the kernel would write: 1 the last path, 2 every path, +4 statistics
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..16))]

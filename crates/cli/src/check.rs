@@ -3,7 +3,7 @@
 
 use crate::args::{CheckArgs, Color, Format};
 use crate::input::{self, Input, Unit};
-use crate::rows;
+use crate::rows::{self, Asked};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
@@ -14,6 +14,7 @@ use veristable_object::Object;
 use veristable_report::{
     CsvWriter, JsonWriter, Row, Summary, TextOptions, TextWriter, Verdict, Writer,
 };
+use veristable_verifier::Machine;
 
 /// Runs the command and returns its exit status.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<u8> {
@@ -24,11 +25,19 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<u8> {
         .iter()
         .map(|path| Ok((path.as_path(), input::read(path, &args.link)?)))
         .collect::<anyhow::Result<_>>()?;
+    let asked = Asked {
+        log_level: args.log_level,
+        machine: Machine {
+            unprivileged_disabled: args.machine.unprivileged_bpf_disabled != 0,
+            mitigations_off: args.machine.mitigations_off,
+            ..Machine::default()
+        },
+    };
     let bar = progress(files.len() as u64);
     let rows: Vec<Vec<Row>> = files
         .par_iter()
         .map(|(path, file)| {
-            let rows = check_file(path, file, &kernels, args.log_level);
+            let rows = check_file(path, file, &kernels, asked);
             bar.inc(1);
             rows
         })
@@ -54,7 +63,7 @@ fn check_file(
     path: &Path,
     file: &Input,
     kernels: &[Profile],
-    log_level: u32,
+    asked: Asked,
 ) -> anyhow::Result<Vec<Row>> {
     let name = path.display().to_string();
     let mut found = Vec::new();
@@ -62,7 +71,7 @@ fn check_file(
         let units = file.link(kernel).with_context(|| name.clone())?;
         let rows: Vec<(Row, Unit)> = units
             .into_par_iter()
-            .map(|unit| (row(&name, &unit, file.object(), kernel, log_level), unit))
+            .map(|unit| (row(&name, &unit, file.object(), kernel, asked), unit))
             .collect();
         found.push(rows);
     }
@@ -71,12 +80,12 @@ fn check_file(
     let mut iters: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
     let programs: Vec<Vec<(Row, Unit)>> =
         (0..programs).map(|_| iters.iter_mut().filter_map(Iterator::next).collect()).collect();
-    Ok(programs.into_par_iter().flat_map(|rows| compared(rows, kernels)).collect())
+    Ok(programs.into_par_iter().flat_map(|rows| compared(rows, kernels, asked)).collect())
 }
 
 /// The rows of one program, one for each kernel. Where one accepts it, those that refuse it for no
 /// thing that they lack are asked for the behaviour that makes the difference.
-fn compared(rows: Vec<(Row, Unit)>, kernels: &[Profile]) -> Vec<Row> {
+fn compared(rows: Vec<(Row, Unit)>, kernels: &[Profile], asked: Asked) -> Vec<Row> {
     let accepts = |(row, _): &(Row, Unit)| row.verdict == Verdict::Accepted;
     let other = rows.iter().position(accepts).and_then(|at| kernels.get(at));
     rows.into_iter()
@@ -85,20 +94,14 @@ fn compared(rows: Vec<(Row, Unit)>, kernels: &[Profile]) -> Vec<Row> {
             if let (Verdict::Rejected, None, Ok(request), Some(other)) =
                 (row.verdict, &row.missing, &unit.request, other)
             {
-                rows::explain(&mut row, request, kernel, other);
+                rows::explain(&mut row, request, kernel, other, asked);
             }
             row
         })
         .collect()
 }
 
-fn row(
-    file: &str,
-    unit: &Unit,
-    object: Option<&Object>,
-    kernel: &dyn Kernel,
-    log_level: u32,
-) -> Row {
+fn row(file: &str, unit: &Unit, object: Option<&Object>, kernel: &dyn Kernel, asked: Asked) -> Row {
     let base = Row {
         file: file.to_owned(),
         program: unit.program.clone(),
@@ -117,7 +120,7 @@ fn row(
         log: None,
     };
     match (&unit.request, object) {
-        (Ok(request), object) => rows::verified(base, request, object, kernel, log_level),
+        (Ok(request), object) => rows::verified(base, request, object, kernel, asked),
         (Err(error), Some(object)) => rows::unlinked(base, error, object, kernel),
         (Err(error), None) => Row { message: Some(error.to_string()), ..base },
     }

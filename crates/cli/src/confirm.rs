@@ -59,7 +59,8 @@ pub(crate) fn run(args: &ConfirmArgs) -> anyhow::Result<u8> {
 
 /// The kernel that an oracle runs.
 fn kernel_of(oracle: &str) -> &str {
-    oracle.strip_prefix("vm:").unwrap_or(oracle)
+    let guest = oracle.strip_prefix("vm:").unwrap_or(oracle);
+    guest.split([',', '*']).next().unwrap_or(guest)
 }
 
 /// Loads the smallest program there is.

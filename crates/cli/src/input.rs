@@ -7,7 +7,7 @@ use std::path::Path;
 use veristable_kernel::{Kernel, Profile};
 use veristable_needs::Needs;
 use veristable_object::{LinkError, LinkOptions, Object};
-use veristable_program::LoadRequest;
+use veristable_program::{Capabilities, LoadRequest};
 
 /// One program of a file, linked for one kernel.
 pub(crate) struct Unit {
@@ -29,6 +29,8 @@ pub(crate) enum Input {
         options: Box<LinkOptions>,
         /// Only programs of these names, if any are given.
         only: Vec<String>,
+        /// Capabilities of the loader, if not all.
+        caps: Option<Capabilities>,
     },
     /// Requests that another loader wrote; they are linked already.
     Requests(Vec<LoadRequest>),
@@ -74,6 +76,7 @@ fn parse(bytes: &[u8], name: &str, link: &LinkArgs) -> anyhow::Result<Input> {
         object: Box::new(object),
         options: Box::new(options),
         only: link.programs.clone(),
+        caps: link.caps,
     })
 }
 
@@ -99,6 +102,9 @@ fn select(mut requests: Vec<LoadRequest>, link: &LinkArgs) -> Vec<LoadRequest> {
     if !link.programs.is_empty() {
         requests.retain(|r| link.programs.contains(&r.name));
     }
+    if let Some(caps) = link.caps {
+        requests.iter_mut().for_each(|request| request.capabilities = caps);
+    }
     requests
 }
 
@@ -114,7 +120,11 @@ impl Input {
                     request: Ok(r.clone()),
                 })
                 .collect()),
-            Self::Object { object, options, only } => {
+            Self::Object { object, options, only, caps } => {
+                let lowered = |mut request: LoadRequest| {
+                    request.capabilities = caps.unwrap_or(request.capabilities);
+                    request
+                };
                 let units: Vec<Unit> = object
                     .link(kernel, options)
                     .programs
@@ -122,7 +132,7 @@ impl Input {
                     .map(|(info, request)| Unit {
                         program: info.name,
                         section: info.section,
-                        request,
+                        request: request.map(lowered),
                     })
                     .collect();
                 if units.is_empty() && !only.is_empty() {

@@ -7,13 +7,28 @@ use veristable_isa::{Dialect, Insn, Names, Style, disassemble};
 use veristable_kernel::{DesignId, HelperId, Kernel, Profile, ProgType};
 use veristable_needs::{ItemKind, missing};
 use veristable_object::{LinkError, Object};
-use veristable_program::{LoadRequest, LogRequest};
+use veristable_program::{Capabilities, LoadRequest, LogRequest};
 use veristable_report::{Instruction, Missing, Row, SourceLine, Stats, Verdict};
 use veristable_verifier::log::KernelLog;
-use veristable_verifier::{Dialect as Words, Options, Outcome, Rejected, Silent, verify};
+use veristable_verifier::{Dialect as Words, Machine, Options, Outcome, Rejected, Silent, verify};
 
 /// Bytes of log that are kept; libbpf's own buffer has this size as well.
 const LOG_SIZE: u32 = 16 << 20;
+
+/// How programs are asked about, beside what the requests say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// Level of the log that is wanted, 0 for none.
+    pub(crate) log_level: u32,
+    /// The machine that would load.
+    pub(crate) machine: Machine,
+}
+
+impl Asked {
+    fn options(self) -> Options<'static> {
+        Options { machine: self.machine, ..Options::default() }
+    }
+}
 
 /// A program that is not loadable as no loader can link it, or not known to be.
 pub(crate) fn unlinked(row: Row, error: &LinkError, object: &Object, kernel: &dyn Kernel) -> Row {
@@ -34,9 +49,14 @@ fn lacking(missing: veristable_needs::Missing) -> Missing {
 
 /// Names the behaviours that a refusal hangs on: those in which `kernel` would have to be as
 /// `other`, which accepts the program.
-pub(crate) fn explain(row: &mut Row, request: &LoadRequest, kernel: &Profile, other: &Profile) {
-    let Outcome::Rejected(rejected) = verify(request, kernel, &Options::default(), &mut Silent)
-    else {
+pub(crate) fn explain(
+    row: &mut Row,
+    request: &LoadRequest,
+    kernel: &Profile,
+    other: &Profile,
+    asked: Asked,
+) {
+    let Outcome::Rejected(rejected) = verify(request, kernel, &asked.options(), &mut Silent) else {
         return;
     };
     let found = veristable_needs::responsible(request, &rejected, kernel, other);
@@ -52,19 +72,53 @@ pub(crate) fn explain(row: &mut Row, request: &LoadRequest, kernel: &Profile, ot
     });
 }
 
+/// What a loader with fewer capabilities lacks, if with more of them the program is accepted: the
+/// smallest set that suffices.
+fn missing_capabilities(
+    request: &LoadRequest,
+    kernel: &dyn Kernel,
+    asked: Asked,
+) -> Option<Missing> {
+    let accepted = |capabilities: Capabilities| {
+        let request = LoadRequest { capabilities, ..request.clone() };
+        let outcome = verify(&request, kernel, &asked.options(), &mut Silent);
+        matches!(outcome, Outcome::Accepted(_))
+    };
+    let absent: Vec<Capabilities> =
+        Capabilities::all().difference(request.capabilities).iter().collect();
+    if absent.is_empty() || !accepted(Capabilities::all()) {
+        return None;
+    }
+    let mut sets: Vec<Capabilities> = (1..1_u32 << absent.len())
+        .map(|set| {
+            (0..).zip(&absent).filter(move |(bit, _)| set >> bit & 1 != 0).map(|(_, one)| *one)
+        })
+        .map(|members| members.collect())
+        .collect();
+    // CAP_SYS_ADMIN stands in for others, and is much to ask for.
+    sets.sort_by_key(|set| (set.contains(Capabilities::SYS_ADMIN), set.iter().count()));
+    let enough = sets.into_iter().find(|set| accepted(request.capabilities | *set))?;
+    let names: Vec<String> = enough.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
+    Some(Missing {
+        kind: "capability".to_owned(),
+        name: names.join(", "),
+        why: "a loader that has it may load the program".to_owned(),
+    })
+}
+
 /// Verifies a request and fills in what is found. `object` is where it was linked from.
 pub(crate) fn verified(
     row: Row,
     request: &LoadRequest,
     object: Option<&Object>,
     kernel: &dyn Kernel,
-    level: u32,
+    asked: Asked,
 ) -> Row {
     if let Some(missing) = missing::map(request, kernel) {
         let message = Some(missing.why.clone());
         return Row { message, missing: Some(lacking(missing)), ..typed(row, request) };
     }
-    let options = Options::default();
+    let (level, options) = (asked.log_level, asked.options());
     let started = Instant::now();
     let (outcome, log) = if level == 0 {
         (verify(request, kernel, &options, &mut Silent), None)
@@ -85,8 +139,10 @@ pub(crate) fn verified(
     match outcome {
         Outcome::Accepted(_) => Row { verdict: Verdict::Accepted, ..row },
         Outcome::Rejected(rejected) => {
-            let missing = missing::at_verification(&rejected, request, object, kernel);
-            Row { missing: missing.map(lacking), ..rejection(row, &rejected, request, kernel) }
+            let lacks = missing_capabilities(request, kernel, asked);
+            let missing = || missing::at_verification(&rejected, request, object, kernel);
+            let missing = lacks.or_else(|| missing().map(lacking));
+            Row { missing, ..rejection(row, &rejected, request, kernel) }
         }
         Outcome::Unsupported(feature) => Row {
             insn: feature.insn.and_then(|i| instruction(request, kernel, i)),

@@ -75,6 +75,41 @@ fn exit_statuses() {
     check(&["profile"], 2);
 }
 
+/// A loader with fewer capabilities, and what would help it.
+#[test]
+fn capabilities_of_the_loader() {
+    let path = example("xdp_ports.bpf.o");
+    let check = |options: &[&str]| {
+        let mut args = vec!["check", "--format", "json"];
+        args.extend(options);
+        args.push(path.to_str().unwrap());
+        json(&veristable(&args)).remove(0)
+    };
+    assert_eq!(check(&["--caps", "bpf,net_admin"])["verdict"], "accepted");
+    assert_eq!(check(&["--caps", "sys_admin"])["verdict"], "accepted");
+    let refused = check(&["--caps", "bpf"]);
+    assert_eq!((&refused["verdict"], &refused["errno"]), (&"rejected".into(), &"EPERM".into()));
+    assert_eq!(refused["missing"]["name"], "CAP_NET_ADMIN");
+    let refused = check(&["--caps", "none"]);
+    assert_eq!(refused["missing"]["name"], "CAP_BPF, CAP_NET_ADMIN");
+    let bad = veristable(&["check", "--caps", "root", path.to_str().unwrap()]);
+    assert_eq!(bad.status.code(), Some(2), "{}", stderr(&bad));
+
+    let filter = r#"{"veristable_load_request":1,"name":"p","prog_type":1,"license":"GPL",
+        "insns":"b7000000000000009500000000000000"}"#;
+    let path = temporary("filter.json", filter.as_bytes());
+    let check = |options: &[&str]| {
+        let mut args = vec!["check", "--caps", "none"];
+        args.extend(options);
+        args.push(path.to_str().unwrap());
+        veristable(&args).status.code()
+    };
+    assert_eq!(check(&[]), Some(1));
+    assert_eq!(check(&["--unprivileged-bpf-disabled", "1"]), Some(1));
+    assert_eq!(check(&["--unprivileged-bpf-disabled", "0"]), Some(0));
+    assert_eq!(check(&["--unprivileged-bpf-disabled", "0", "--mitigations-off"]), Some(0));
+}
+
 /// A captured kernel is one like every other. Nothing is loaded here.
 #[test]
 fn a_captured_kernel_works_everywhere() {

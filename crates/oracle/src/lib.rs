@@ -31,7 +31,7 @@ pub use log::Stats;
 pub use remember::Remembered;
 
 /// Opens an oracle by its name: `live`, or `vm:VERSION` such as `vm:6.18.15`, or `vm:VERSION*N` for
-/// N guests that share the work.
+/// N guests that share the work. `vm:VERSION,mitigations=off` starts the kernel with that parameter.
 ///
 /// A program that opens guests calls [`guest::agent_if_init`] first in its `main`.
 ///
@@ -50,5 +50,11 @@ pub fn open(spec: &str) -> Result<Box<dyn Oracle>, OracleError> {
             (version, guests.ok_or_else(bad)?)
         }
     };
-    Ok(Box::new(Guest::open(version, GuestOptions { guests, ..GuestOptions::default() })?))
+    let (version, mitigations) = match version.split_once(',') {
+        None => (version, true),
+        Some((version, "mitigations=off")) => (version, false),
+        Some(_) => return Err(bad()),
+    };
+    let options = GuestOptions { guests, mitigations, ..GuestOptions::default() };
+    Ok(Box::new(Guest::open(version, options)?))
 }

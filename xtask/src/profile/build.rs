@@ -424,7 +424,26 @@ impl Builder<'_> {
             let row = self.variant(name, variant, prog_type, AttachType(attach));
             variants.push(row.with_context(|| format!("variant {name}"))?);
         }
+        variants.extend(self.members_needs()?);
         Ok(variants)
+    }
+
+    /// What the helpers of struct_ops programs need of the loader, as a variant without any other table.
+    fn members_needs(&mut self) -> anyhow::Result<Option<Variant>> {
+        let needs = self.need_set(needs::STRUCT_OPS)?;
+        Ok(needs.map(|needs| Variant {
+            name: self.names.id(needs::STRUCT_OPS),
+            prog_type: ProgType::STRUCT_OPS,
+            attach_type: AttachType(0),
+            sleepable: false,
+            attachment: Attachment::None,
+            helpers: None,
+            needs: Some(needs),
+            kfuncs: None,
+            context: None,
+            ret: None,
+            sleepable_ok: None,
+        }))
     }
 
     fn variant(

@@ -10,8 +10,8 @@ use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use veristable_agreement::cells::{Expected, Judgement, helper_calls};
-use veristable_kernel::profile::{Input, Variant};
+use veristable_agreement::cells::{Expected, Judgement, helper_calls, member_calls};
+use veristable_kernel::profile::Input;
 use veristable_kernel::{HelperId, Kernel, LoaderNeeds, Profile};
 use veristable_oracle::{Answer, LoadOptions, Oracle, Remembered, Verdict};
 use veristable_program::{Capabilities, LoadRequest};
@@ -24,6 +24,9 @@ const STEPS: [(LoaderNeeds, Capabilities); 4] = [
     (LoaderNeeds::PERFMON, Capabilities::PERFMON),
     (LoaderNeeds::BPF.union(LoaderNeeds::PERFMON), Capabilities::BPF.union(Capabilities::PERFMON)),
 ];
+
+/// Name of the line for struct_ops programs.
+pub(crate) const STRUCT_OPS: &str = "struct_ops";
 
 /// Helpers by what they need; `None`: the kernel objected to something else first.
 type Row = BTreeMap<Option<u8>, BTreeSet<String>>;
@@ -45,8 +48,11 @@ pub(crate) fn run(args: &super::NeedsArgs) -> anyhow::Result<()> {
     for (done, variant) in variants.iter().enumerate() {
         let what = profile.facts().strings.get(variant.name).to_owned();
         eprint!("\r{done} of {}: {what:40}", variants.len());
-        table.rows.insert(what, measure(&profile, variant, &mut oracle)?);
+        let calls = |capabilities| helper_calls(&profile, variant, capabilities);
+        table.rows.insert(what, measure(&profile, &calls, &mut oracle)?);
     }
+    let calls = |capabilities| member_calls(&profile, capabilities);
+    table.rows.insert(STRUCT_OPS.to_owned(), measure(&profile, &calls, &mut oracle)?);
     eprintln!();
     let out = args.out.clone().unwrap_or_else(|| path(kernel));
     let header = format!(
@@ -68,15 +74,22 @@ pub(crate) fn path(kernel: &str) -> PathBuf {
     directory.join(format!("{kernel}.tsv"))
 }
 
-fn measure(profile: &Profile, variant: &Variant, oracle: &mut dyn Oracle) -> anyhow::Result<Row> {
+/// Programs that call helpers, for a loader with these capabilities.
+type Calls<'a> = dyn Fn(Capabilities) -> Vec<(HelperId, LoadRequest)> + 'a;
+
+fn measure(
+    profile: &Profile,
+    calls_with: &Calls<'_>,
+    oracle: &mut dyn Oracle,
+) -> anyhow::Result<Row> {
     let mut row = Row::new();
     let helper = |id: &HelperId| profile.helper_name(*id).unwrap_or_default().to_owned();
-    let mut left: BTreeSet<HelperId> =
-        helper_calls(profile, variant, Capabilities::all()).into_iter().map(|(id, _)| id).collect();
+    let all = calls_with(Capabilities::all());
+    let mut left: BTreeSet<HelperId> = all.into_iter().map(|(id, _)| id).collect();
     let mut silent = BTreeSet::new();
     for (needs, capabilities) in STEPS {
         let capabilities = capabilities | Capabilities::NET_ADMIN;
-        let mut calls = helper_calls(profile, variant, capabilities);
+        let mut calls = calls_with(capabilities);
         calls.retain(|(id, _)| left.contains(id));
         // Most kinds of programs are loaded with some capabilities only: one program tells.
         if let Some((_, first)) = calls.first()

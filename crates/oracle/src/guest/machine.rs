@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::GuestOptions;
 use super::mailbox::{self, Command as Order, Patience, Ring, word};
 use super::qmp::Qmp;
 use super::{agent, initrd};
@@ -23,7 +24,7 @@ const QEMU: &str = "qemu-system-x86_64";
 
 /// Kernel parameters: a quiet and quick start, addresses as in the image, no self-tests, no audit
 /// record of every load, and traps that emulation makes slow switched off. None of them concerns the
-/// verifier; mitigations stay on, since it asks for them.
+/// verifier; mitigations stay on unless a guest is to be without, since it asks for them.
 const PARAMETERS: &str = "console=ttyS0 panic=-1 reboot=t quiet nokaslr tsc=reliable no5lvl \
      random.trust_cpu=on rcupdate.rcu_expedited=1 cryptomgr.notests nosmap nosmep audit=0";
 
@@ -64,12 +65,17 @@ impl Plan {
     pub(super) fn new(
         version: &str,
         vmlinux: PathBuf,
-        memory_mib: u32,
+        options: GuestOptions,
     ) -> Result<Self, OracleError> {
+        let memory_mib = options.memory_mib;
         let qemu = qemu_identity()?;
         let packed = initrd::of_this_program().doing(|| "packing this program".into())?;
-        let parameters =
-            format!("{PARAMETERS} {}=1 LD_LIBRARY_PATH={}", agent::VARIABLE, packed.library_path);
+        let mitigations = if options.mitigations { "" } else { " mitigations=off" };
+        let parameters = format!(
+            "{PARAMETERS}{mitigations} {}=1 LD_LIBRARY_PATH={}",
+            agent::VARIABLE,
+            packed.library_path
+        );
         let mut hash = Sha256::new();
         for part in [qemu.as_bytes(), parameters.as_bytes(), HARDWARE.join(" ").as_bytes()] {
             hash.update((part.len() as u64).to_le_bytes());

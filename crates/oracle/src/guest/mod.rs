@@ -36,11 +36,14 @@ pub struct GuestOptions {
     pub memory_mib: u32,
     /// Whether a started guest is kept in the cache and later ones go on from there.
     pub snapshots: bool,
+    /// Whether the kernel takes care of what processors mispredict, as it does unless told
+    /// otherwise (`mitigations=off`).
+    pub mitigations: bool,
 }
 
 impl Default for GuestOptions {
     fn default() -> Self {
-        Self { guests: 1, memory_mib: 768, snapshots: true }
+        Self { guests: 1, memory_mib: 768, snapshots: true, mitigations: true }
     }
 }
 
@@ -78,12 +81,14 @@ impl Guest {
             });
         }
         let kernel = image::find(version)?;
-        let plan = Plan::new(version, kernel.vmlinux()?, options.memory_mib)?;
+        let plan = Plan::new(version, kernel.vmlinux()?, options)?;
         let plan = Arc::new(plan);
         let keepers = (0..options.guests.max(1))
             .map(|_| Keeper::start(Session::new(Arc::clone(&plan), options.snapshots)))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut guest = Self { name: format!("vm:{version}"), release: String::new(), keepers };
+        let parameter = if options.mitigations { "" } else { ",mitigations=off" };
+        let name = format!("vm:{version}{parameter}");
+        let mut guest = Self { name, release: String::new(), keepers };
         let release = guest.read_file("/proc/sys/kernel/osrelease")?;
         guest.release = String::from_utf8_lossy(&release).trim().to_owned();
         Ok(guest)
