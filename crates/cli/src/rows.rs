@@ -102,7 +102,7 @@ fn missing_capabilities(
     Some(Missing {
         kind: "capability".to_owned(),
         name: names.join(", "),
-        why: "a loader that has it may load the program".to_owned(),
+        why: "the loader does not have it, and with it the program is accepted".to_owned(),
     })
 }
 

@@ -78,9 +78,9 @@ fn exit_statuses() {
 /// A loader with fewer capabilities, and what would help it.
 #[test]
 fn capabilities_of_the_loader() {
-    let path = example("xdp_ports.bpf.o");
+    let path = example("tc_mark.bpf.o");
     let check = |options: &[&str]| {
-        let mut args = vec!["check", "--format", "json"];
+        let mut args = vec!["check", "--format", "json", "--prog", "mark_large"];
         args.extend(options);
         args.push(path.to_str().unwrap());
         json(&veristable(&args)).remove(0)
