@@ -7,6 +7,7 @@
 //! an object in which something else cannot be linked still gives its other tests, and nothing is
 //! run.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
@@ -221,9 +222,8 @@ impl Reader<'_> {
                 continue;
             }
             let types = annotation.btf_path.as_ref().or(annotation.btf_func_path.as_ref());
-            if !linked.contains_key(&types) {
-                linked
-                    .insert(types, self.link(object, types.map(|name| dir.join(name)).as_deref())?);
+            if let Entry::Vacant(entry) = linked.entry(types) {
+                entry.insert(self.link(object, types.map(|name| dir.join(name)).as_deref())?);
             }
             let request = linked.get(&types).and_then(|programs| programs.get(name));
             let request = match request {
