@@ -7,6 +7,7 @@ mod privileges;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,9 +16,9 @@ use veristable_agreement::{
     probe, run as compare, summarise,
 };
 use veristable_corpus::annotated::AnnotatedSet;
-use veristable_corpus::{Manifest, cache, info, mutants, raw, rules, structural};
+use veristable_corpus::{Manifest, cache, info, mutants, raw, rules, structural, targets};
 use veristable_kernel::{Kernel, Profile};
-use veristable_object::{LinkOptions, Object};
+use veristable_object::{LinkOptions, Object, TargetProgram};
 use veristable_oracle::{Oracle, Remembered};
 use veristable_verifier::Machine;
 
@@ -204,7 +205,11 @@ pub(crate) fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)>
                 continue;
             }
         };
-        for (info, request) in object.link(kernel, &LinkOptions::default()).programs {
+        let options = LinkOptions {
+            targets: targets_of(&object, &path, kernel, 0),
+            ..LinkOptions::default()
+        };
+        for (info, request) in object.link(kernel, &options).programs {
             match request {
                 Ok(request) => cases.push(Case { id: format!("{name}:{}", info.name), request }),
                 Err(why) => *unlinked.entry(why.to_string()).or_default() += 1,
@@ -212,6 +217,39 @@ pub(crate) fn load(set: &str, kernel: &Profile) -> Result<(Vec<Case>, Unlinked)>
         }
     }
     Ok((cases, unlinked))
+}
+
+/// The programs that an object's programs attach to, as the selftests that load them say. One that
+/// cannot be linked is left out: then the program that attaches to it cannot be linked either.
+fn targets_of(
+    object: &Object,
+    path: &Path,
+    kernel: &Profile,
+    depth: u32,
+) -> BTreeMap<String, TargetProgram> {
+    /// More than any kernel takes.
+    const MAX_DEPTH: u32 = 4;
+    let stem = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.trim_end_matches(".bpf.o").to_owned()
+    };
+    let found = object.programs().filter_map(|info| {
+        let target = targets::of(&stem(path), &info.name)?;
+        let path = path.with_file_name(format!("{}.bpf.o", target.object));
+        let object = Object::parse(&std::fs::read(&path).ok()?, target.object).ok()?;
+        let options = LinkOptions {
+            programs: Some([target.program.to_owned()].into()),
+            targets: match depth < MAX_DEPTH {
+                true => targets_of(&object, &path, kernel, depth + 1),
+                false => BTreeMap::new(),
+            },
+            ..LinkOptions::default()
+        };
+        let (_, request) = object.link(kernel, &options).programs.into_iter().next()?;
+        let func = target.func.map(str::to_owned);
+        Some((info.name, TargetProgram { request: Arc::new(request.ok()?), func }))
+    });
+    found.collect()
 }
 
 /// The sets that are load requests and not objects.

@@ -245,6 +245,11 @@ pub(crate) struct LinkArgs {
     /// or none [default: all, or what a load request says]
     #[arg(long, value_name = "LIST", value_parser = Capabilities::from_text)]
     pub(crate) caps: Option<Capabilities>,
+
+    /// The program that one of the object's programs traces or replaces a function of (may be
+    /// repeated); without a function the one that the program's section names. It counts as loaded
+    #[arg(long = "target", value_name = "PROG=OBJECT:TARGET[:FUNCTION]")]
+    pub(crate) targets: Vec<String>,
 }
 
 /// What of the machine changes an answer, beside its kernel.

@@ -4,9 +4,10 @@
 use crate::args::LinkArgs;
 use anyhow::{Context, bail};
 use std::path::Path;
+use std::sync::Arc;
 use veristable_kernel::{Kernel, Profile};
 use veristable_needs::Needs;
-use veristable_object::{LinkError, LinkOptions, Object};
+use veristable_object::{LinkError, LinkOptions, Object, TargetProgram};
 use veristable_program::{Capabilities, LoadRequest};
 
 /// One program of a file, linked for one kernel.
@@ -17,6 +18,46 @@ pub(crate) struct Unit {
     pub(crate) section: String,
     /// The request, or why it cannot be linked.
     pub(crate) request: Result<LoadRequest, LinkError>,
+}
+
+/// A program that one of an object's programs attaches to.
+pub(crate) struct Target {
+    /// The program that attaches.
+    by: String,
+    /// The object that has the target.
+    object: Object,
+    /// The target.
+    program: String,
+    /// The function of it, if not the section is to name it.
+    func: Option<String>,
+}
+
+impl Target {
+    /// Reads `PROG=OBJECT:TARGET[:FUNCTION]`.
+    fn read(setting: &str) -> anyhow::Result<Self> {
+        let parts = || {
+            let (by, target) = setting.split_once('=')?;
+            let mut parts = target.split(':');
+            Some((by, parts.next()?, parts.next()?, parts.next(), parts.next().is_none()))
+        };
+        let Some((by, path, program, func, true)) = parts() else {
+            bail!("expected PROG=OBJECT:TARGET[:FUNCTION]");
+        };
+        let bytes = std::fs::read(path).with_context(|| path.to_owned())?;
+        let object = Object::parse(&bytes, path).with_context(|| path.to_owned())?;
+        let func = func.map(str::to_owned);
+        Ok(Self { by: by.to_owned(), object, program: program.to_owned(), func })
+    }
+
+    /// The target, linked for a kernel.
+    fn link(&self, kernel: &dyn Kernel) -> anyhow::Result<TargetProgram> {
+        let programs = Some([self.program.clone()].into());
+        let options = LinkOptions { programs, ..LinkOptions::default() };
+        let linked = self.object.link(kernel, &options).programs.into_iter().next();
+        let (_, request) = linked.with_context(|| format!("no program named {}", self.program))?;
+        let request = request.with_context(|| format!("target {}", self.program))?;
+        Ok(TargetProgram { request: Arc::new(request), func: self.func.clone() })
+    }
 }
 
 /// A file that was read.
@@ -31,6 +72,8 @@ pub(crate) enum Input {
         only: Vec<String>,
         /// Capabilities of the loader, if not all.
         caps: Option<Capabilities>,
+        /// What its programs attach to.
+        targets: Vec<Target>,
     },
     /// Requests that another loader wrote; they are linked already.
     Requests(Vec<LoadRequest>),
@@ -72,11 +115,14 @@ fn parse(bytes: &[u8], name: &str, link: &LinkArgs) -> anyhow::Result<Input> {
             .with_context(|| format!("--map-size {setting}: expected MAP=NUMBER"))?;
         options.max_entries.insert(map.to_owned(), entries);
     }
+    let target =
+        |setting: &String| Target::read(setting).with_context(|| format!("--target {setting}"));
     Ok(Input::Object {
         object: Box::new(object),
         options: Box::new(options),
         only: link.programs.clone(),
         caps: link.caps,
+        targets: link.targets.iter().map(target).collect::<anyhow::Result<_>>()?,
     })
 }
 
@@ -120,13 +166,17 @@ impl Input {
                     request: Ok(r.clone()),
                 })
                 .collect()),
-            Self::Object { object, options, only, caps } => {
+            Self::Object { object, options, only, caps, targets } => {
                 let lowered = |mut request: LoadRequest| {
                     request.capabilities = caps.unwrap_or(request.capabilities);
                     request
                 };
+                let mut options = options.clone();
+                for target in targets {
+                    options.targets.insert(target.by.clone(), target.link(kernel)?);
+                }
                 let units: Vec<Unit> = object
-                    .link(kernel, options)
+                    .link(kernel, &options)
                     .programs
                     .into_iter()
                     .map(|(info, request)| Unit {

@@ -110,6 +110,30 @@ fn capabilities_of_the_loader() {
     assert_eq!(check(&["--unprivileged-bpf-disabled", "0", "--mitigations-off"]), Some(0));
 }
 
+/// A program is verified against the function of another program that it traces.
+#[test]
+fn targets_are_named() {
+    let (tracing, target) = (example("fentry_exec.bpf.o"), example("xdp_ports.bpf.o"));
+    let (tracing, target) = (tracing.to_str().unwrap(), target.to_str().unwrap());
+    let check = |of: &str| {
+        let setting = format!("on_exec={target}:{of}");
+        veristable(&[
+            "check", "--prog", "on_exec", "--format", "json", "--target", &setting, tracing,
+        ])
+    };
+    // The function's argument is another structure than the one that the program takes it for.
+    let rows = json(&check("count_ports:count_ports"));
+    assert_eq!(rows[0]["verdict"], "rejected", "{rows:?}");
+    assert!(rows[0].to_string().contains("xdp_buff"), "{rows:?}");
+    for of in ["no_such_program:f", "count_ports:f:g", ""] {
+        let output = check(of);
+        assert_eq!(output.status.code(), Some(2), "{of}: {}", stderr(&output));
+    }
+    // The section names no function of the target.
+    let rows = json(&check("count_ports"));
+    assert_eq!(rows[0]["verdict"], "not-loadable", "{rows:?}");
+}
+
 /// A captured kernel is one like every other. Nothing is loaded here.
 #[test]
 fn a_captured_kernel_works_everywhere() {

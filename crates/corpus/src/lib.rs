@@ -21,6 +21,7 @@ pub mod rules;
 pub mod sets;
 mod structs;
 pub mod structural;
+pub mod targets;
 
 pub use annotation::{Annotation, Expectation};
 pub use manifest::{Manifest, Object, Origin};

@@ -241,7 +241,7 @@ pub struct LoadRequest {
     /// Maps that the instructions or `fd_array` name.
     #[serde(default)]
     pub maps: Vec<Arc<MapDesc>>,
-    /// `fd_array`.
+    /// `fd_array`. Unless it is counted, zeros follow up to the 32768th entry.
     #[serde(default)]
     pub fd_array: Vec<FdEntry>,
     /// `fd_array_cnt`: the kernel binds every entry before it looks at an instruction.

@@ -4,11 +4,11 @@
 use super::{AllowedRule, HelperSet, KfuncRow, LsmRow, MemberRow, Profile, ProtoRow, StructOpsRow};
 use crate::facts::MapOps;
 use crate::{
-    Allowed, Answer, ArgBase, AttachType, Behaviours, CompatibleRegisters, CtxAccess, CtxAnswer,
-    DesignId, Fact, FactKind, Helper, HelperAnswer, HelperArg, HelperId, IterTarget, JitFeature,
-    Kernel, KernelId, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook, MapType, MapTypeFacts,
-    NameList, Origin, ProgContext, ProgType, ProgTypeFacts, RegBase, ReturnRange, Sleepable, StrId,
-    StructOps, StructOpsMember, Tracepoint, TypeRef,
+    Allowed, Answer, ArgBase, AttachType, Behaviour, Behaviours, CompatibleRegisters, CtxAccess,
+    CtxAnswer, DesignId, Fact, FactKind, Helper, HelperAnswer, HelperArg, HelperId, IterTarget,
+    JitFeature, Kernel, KernelId, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook, MapType,
+    MapTypeFacts, NameList, Origin, ProgContext, ProgType, ProgTypeFacts, RegBase, ReturnRange,
+    Sleepable, StrId, StructOps, StructOpsMember, Tracepoint, TypeRef,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -139,6 +139,8 @@ impl Kernel for Profile {
         let allowed = if program.prog_type == ProgType::STRUCT_OPS {
             let set = self.member_of(program)?.and_then(|(_, member)| member.kfuncs);
             in_set(set.ok_or_else(|| self.unknown(format_args!("kfunc {name} for this member")))?)
+        } else if let Some(allowed) = self.session_rule(name, program) {
+            allowed
         } else {
             self.decide(program, &format_args!("kfunc {name}"), |variant| {
                 variant.kfuncs.map(in_set)
@@ -327,6 +329,22 @@ impl Kernel for Profile {
 }
 
 impl Profile {
+    /// Kfuncs for the sessions of kprobes depend on the attach type only
+    /// (`bpf_kprobe_multi_filter` of `kernel/trace/bpf_trace.c`).
+    fn session_rule(&self, name: &str, program: &ProgContext<'_>) -> Option<bool> {
+        let is_session = matches!(name, "bpf_session_is_return" | "bpf_session_cookie");
+        if !is_session || program.prog_type != ProgType::KPROBE {
+            return None;
+        }
+        Some(match program.expected_attach_type {
+            AttachType::TRACE_KPROBE_SESSION => true,
+            AttachType::TRACE_UPROBE_SESSION => {
+                self.behaviours().has(Behaviour::UprobeSessionReturns)
+            }
+            _ => false,
+        })
+    }
+
     /// For helpers that depend on the LSM hook: their prototype, or none.
     fn hook_rule(&self, id: HelperId, program: &ProgContext<'_>) -> Option<Option<u16>> {
         if program.prog_type != ProgType::LSM {

@@ -11,12 +11,13 @@
 //! 2. If only the sleepability was not measured for the attach type: where another attach type of
 //!    the program type was measured both ways and shows no difference, it is as without. If it
 //!    does show one, and both attach types agree without, they agree with.
-//! 3. An attach type that was not measured: if all variants of the type agree, so does it.
+//! 3. An attach type that was not measured: if all variants of the type agree, so does it. Sessions
+//!    of uprobes are uprobes of several places (`is_uprobe_multi` of `kernel/trace/bpf_trace.c`).
 //!
 //! Everything else is an unknown fact.
 
 use super::{Profile, prog_type_text};
-use crate::{AttachType, Fact, ProgContext, ProgType, ReturnRange, StrId};
+use crate::{AttachType, Behaviour, Fact, ProgContext, ProgType, ReturnRange, StrId};
 use alloc::string::ToString;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,8 @@ impl Profile {
             let variants = self.facts.variants.iter();
             variants.filter(|variant| variant.prog_type == program.prog_type)
         };
+        let program =
+            &ProgContext { expected_attach_type: self.known_attach_type(program), ..*program };
         let like = |attach: AttachType, sleepable: bool| {
             let same = move |v: &&Variant| v.attach_type == attach && v.sleepable == sleepable;
             agreed(of_type().filter(same).filter_map(&cell))
@@ -118,6 +121,19 @@ impl Profile {
         }
         let all = agreed(of_type().filter_map(&cell));
         all.value().ok_or_else(|| self.not_measured(program, what))
+    }
+
+    /// The attach type whose measurements hold for a program's.
+    fn known_attach_type(&self, program: &ProgContext<'_>) -> AttachType {
+        let attach = program.expected_attach_type;
+        let is_session = attach == AttachType::TRACE_UPROBE_SESSION
+            && program.prog_type == ProgType::KPROBE
+            && self.behaviours.has(Behaviour::UprobeSessionReturns);
+        let is_measured = |variant: &Variant| variant.attach_type == attach;
+        if is_session && !self.facts.variants.iter().any(is_measured) {
+            return AttachType::TRACE_UPROBE_MULTI;
+        }
+        attach
     }
 
     pub(super) fn not_measured(&self, program: &ProgContext<'_>, what: &dyn fmt::Display) -> Fact {

@@ -2,6 +2,7 @@
 //! The kernel functions that a program calls (`add_kfunc_call`). All of them are looked up before
 //! anything else is known of the program, those in dead code included.
 
+use crate::analysis::maps::has_zero_behind;
 use crate::env::Env;
 use crate::errno::Errno;
 use crate::mem::Text;
@@ -160,6 +161,9 @@ fn find_btf<'a, O: Observer>(env: &mut Env<'a, O>, offset: i16) -> Step<&'a Btf<
         },
         Some(FdEntry::Btf(_)) => env.reject(Structure::NotModuleBtf),
         Some(FdEntry::Map(_) | FdEntry::Empty) => env.reject(Structure::InvalidModuleBtf),
+        None if has_zero_behind(env.request, i32::from(offset)) => {
+            env.reject(Structure::InvalidModuleBtf)
+        }
         None => env.unsupported("fd_array index outside of the array", ""),
     }
 }

@@ -11,7 +11,7 @@ use crate::state::BtfRef;
 use crate::trace::Observer;
 use veristable_btf::Btf;
 use veristable_kernel::{Answer, Behaviour, JitFeature, Kernel, MapType, ProgType};
-use veristable_program::{FdEntry, FixupKind, MapDesc};
+use veristable_program::{FdEntry, FixupKind, LoadRequest, MapDesc};
 
 /// A map in use; [`Env::map`] gives its description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +111,12 @@ pub fn add_by_fd<O: Observer>(env: &mut Env<'_, O>, fd: i32) -> Step<MapIndex> {
     }
 }
 
+/// Whether an index is behind the entries of an `fd_array` that is not counted: a request stands for
+/// an array that goes on with zeros, as far as the offset of a kfunc call can count.
+pub(crate) fn has_zero_behind(request: &LoadRequest, index: i32) -> bool {
+    !request.fd_array_counted && (0..=i32::from(i16::MAX)).contains(&index)
+}
+
 /// Adds the map of an `fd_array` entry.
 ///
 /// # Errors
@@ -125,6 +131,10 @@ pub fn add_by_index<O: Observer>(env: &mut Env<'_, O>, index: i32) -> Step<MapIn
     match entry {
         Some(FdEntry::Map(map)) => add_by_fd(env, map.cast_signed()),
         Some(FdEntry::Empty) => env.reject_with(Errno::EINVAL, Structure::NotAMap { fd: 0 }),
+        // Behind an array that is not counted stand more zeros, as far as kfuncs can count.
+        None if has_zero_behind(request, index) => {
+            env.reject_with(Errno::EINVAL, Structure::NotAMap { fd: 0 })
+        }
         // The number that the descriptor would have is not known.
         Some(_) => env.reject_with(Errno::EINVAL, Structure::NotAMap { fd: index }),
         None => env.unsupported("fd_array index outside of the array", ""),

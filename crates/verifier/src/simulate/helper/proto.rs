@@ -9,7 +9,7 @@ use crate::messages::Helper as Message;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
 use crate::trace::Observer;
-use veristable_btf::TypeId;
+use veristable_btf::{Kind, TypeId};
 use veristable_kernel::{
     Allowed, ArgBase, ArgType, CompatibleRegisters, Helper, HelperAnswer, HelperBtf, HelperId,
     Kernel, RegType, RetType, TypeFlags, TypeRef,
@@ -208,8 +208,23 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             HelperBtf::None => KernelType::None,
             HelperBtf::Type(ty) => KernelType::Id(self.named_type(ty)?),
             HelperBtf::FromArguments => KernelType::FromArguments,
-            HelperBtf::Runtime(name) => KernelType::Runtime(name),
+            HelperBtf::Runtime(name) => match self.type_in_variable(name)? {
+                Some(id) => KernelType::Id(id),
+                None => KernelType::Runtime(name),
+            },
         })
+    }
+
+    /// The type that the kernel looks up by its name when it boots (`bpf_tcp_ca_init` of
+    /// `net/ipv4/bpf_tcp_ca.c`).
+    fn type_in_variable(&self, variable: &str) -> Step<Option<TypeId>> {
+        let name = match variable {
+            "tcp_sock_id" => "tcp_sock",
+            "sock_id" => "sock",
+            _ => return Ok(None),
+        };
+        let kernel: &'a dyn Kernel = self.env.kernel;
+        Ok(kernel.btf(None)?.and_then(|btf| btf.find_by_name(name, Kind::Struct)))
     }
 
     fn named_type(&self, ty: TypeRef<'_>) -> Step<TypeId> {
