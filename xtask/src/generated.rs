@@ -18,7 +18,7 @@ use veristable_corpus::{rule_text, rules};
 use veristable_gen::{Generator, Options, minimise};
 use veristable_isa::asm;
 use veristable_kernel::Profile;
-use veristable_oracle::Remembered;
+use veristable_oracle::{Oracle, Remembered};
 use veristable_program::Capabilities;
 use veristable_verifier::messages::AREAS;
 

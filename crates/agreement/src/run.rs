@@ -271,6 +271,9 @@ pub fn observe(answered: &oracle::Answer, log_level: u32, insns: &[Insn]) -> Obs
     let said = match &answered.verdict {
         oracle::Verdict::Loaded => Said::Accepted,
         oracle::Verdict::Refused { errno } => Said::Rejected(*errno),
+        oracle::Verdict::Crashed { splat } => {
+            return Observation::NoAnswer(format!("crashed\n{splat}"));
+        }
         other => return Observation::NoAnswer(other.to_string()),
     };
     let counts = answered.stats.as_ref().map(|s| Counts {

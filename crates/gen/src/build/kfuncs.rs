@@ -399,7 +399,8 @@ impl<'k> Builder<'_, 'k> {
 
     /// A loop over what an iterator gives.
     pub(super) fn iterator_loop(&mut self) -> bool {
-        if self.depth > 2 || self.locked || self.pinned & 0b11_1111 != 0 {
+        let possible = self.depth <= 2 && !self.locked && self.pinned & 0b11_1111 == 0;
+        if !possible || !self.another_loop() {
             return false;
         }
         let facts = self.facts;

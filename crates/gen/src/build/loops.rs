@@ -18,6 +18,14 @@ impl Builder<'_, '_> {
         self.state.clone()
     }
 
+    /// Whether there may be one more loop in the program.
+    pub(super) fn another_loop(&mut self) -> bool {
+        const MOST: u32 = 3;
+        let more = self.loops < MOST;
+        self.loops += u32::from(more);
+        more
+    }
+
     /// A body that leaves what was there as it was: what it changed must not be relied on.
     pub(super) fn loop_body(&mut self, count: usize) {
         let before = self.state.clone();
@@ -28,7 +36,7 @@ impl Builder<'_, '_> {
 
     /// A loop with a counter.
     pub(super) fn counted_loop(&mut self) -> bool {
-        if self.depth > 2 {
+        if self.depth > 2 || !self.another_loop() {
             return false;
         }
         let Some(counter) = self.saved_dest() else { return false };
@@ -103,7 +111,7 @@ impl Builder<'_, '_> {
 
     /// A loop that the kernel ends when its time is up.
     pub(super) fn may_goto_loop(&mut self) -> bool {
-        if self.depth > 2 || self.locked {
+        if self.depth > 2 || self.locked || !self.another_loop() {
             return false;
         }
         self.enter_loop();

@@ -63,6 +63,8 @@ pub(crate) struct Builder<'a, 'k> {
     held: u32,
     /// In a section where nothing may be called.
     locked: bool,
+    /// Loops so far: many of them one after the other make the verifier's work explode.
+    loops: u32,
     /// Statements around this one.
     depth: u32,
     /// The program is not to grow beyond so many slots.
@@ -118,6 +120,7 @@ impl<'a, 'k> Builder<'a, 'k> {
             dynptrs: Vec::new(),
             held: 0,
             locked: false,
+            loops: 0,
             depth: 0,
             budget: plan.budget,
             slips: plan.slips,
