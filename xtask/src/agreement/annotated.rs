@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
 use veristable_agreement::annotated::{AnnotationTable, Judged, Met, run_annotated};
-use veristable_agreement::{Finished, RunOptions, summarise};
+use veristable_agreement::{Finished, Observation, RunOptions, summarise};
 use veristable_corpus::annotated::{Absent, AnnotatedSet, Loaded};
 use veristable_kernel::{Kernel as _, Profile};
 use veristable_oracle::Oracle;
@@ -107,6 +107,9 @@ fn print_absent(loaded: &Loaded, details: bool) {
 fn print_departures(judged: &[Judged], details: bool) {
     for one in judged {
         let id = &one.finished.id;
+        if let (true, Observation::NoAnswer(why)) = (details, &one.finished.observation) {
+            println!("{id}\tno answer: {}", cut(why));
+        }
         match (&one.kernel, &one.ours) {
             (Some(Met::No(kernel)), Some(ours)) => {
                 let alike = matches!(ours, Met::No(ours) if ours == kernel);
