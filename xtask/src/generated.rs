@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let generator = Generator::new(&kernel, options);
     let machine = oracle.as_mut().map(|oracle| machine_of(oracle)).unwrap_or_default();
     let run_options = RunOptions {
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_secs(15),
         machine,
         batch: args.batch,
         ..RunOptions::default()

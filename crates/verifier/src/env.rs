@@ -153,7 +153,7 @@ pub struct Prog<'a> {
     /// What it attaches to, 0 if nothing.
     pub attach_btf_id: TypeId,
     /// The prototype of what it attaches to (`attach_func_proto`), in [`Prog::attach_btf`] or in
-    /// the BTF of [`Prog::target`].
+    /// the BTF of the target.
     pub attach_func_proto: Option<TypeId>,
     /// The name of what it attaches to (`attach_func_name`).
     pub attach_func_name: Option<&'a str>,
