@@ -115,9 +115,9 @@ fn helpers_by_program() {
         check(name, "get_func_ip", &of(ProgType::KPROBE), "bpf_get_func_ip_proto_kprobe");
         check(name, "get_func_ip", &multi, "bpf_get_func_ip_proto_kprobe_multi");
         // Not measured, and the measured ones differ.
-        let session = kprobe(AttachType::TRACE_UPROBE_SESSION);
-        check(name, "get_func_ip", &session, "unknown: helper bpf_get_func_ip");
-        check(name, "map_lookup_elem", &session, "bpf_map_lookup_elem_proto");
+        let unknown = kprobe(AttachType(1000));
+        check(name, "get_func_ip", &unknown, "unknown: helper bpf_get_func_ip");
+        check(name, "map_lookup_elem", &unknown, "bpf_map_lookup_elem_proto");
         // Any target is like the measured one.
         let fentry = attached(ProgType::TRACING, AttachType::TRACE_FENTRY, Some("vfs_read"));
         check(name, "get_func_arg", &fentry, "bpf_get_func_arg_proto");
@@ -146,6 +146,10 @@ fn helpers_by_program() {
         check(name, "setsockopt", &member("release"), "-");
         check(name, "setsockopt", &member("no_such"), "unknown");
     }
+    // Where there are sessions, those of uprobes have what uprobes of several places have.
+    let session = attached(ProgType::KPROBE, AttachType::TRACE_UPROBE_SESSION, None);
+    check("6.18.15", "get_func_ip", &session, "bpf_get_func_ip_proto_uprobe_multi");
+    check("6.12.117", "get_func_ip", &session, "unknown: helper bpf_get_func_ip");
     let last = HelperId(10_000);
     let kernel = kernel("6.18.15");
     assert_eq!(kernel.helper(last, &of(ProgType::XDP)), Ok(HelperAnswer::NoSuchHelper));
@@ -202,8 +206,10 @@ fn kfuncs_by_program() {
     let fentry = attached(ProgType::TRACING, AttachType::TRACE_FENTRY, Some("vfs_read"));
     assert_eq!(ask("bpf_sock_destroy", &iter), Ok(Some(true)));
     assert_eq!(ask("bpf_sock_destroy", &fentry), Ok(Some(false)));
-    let uprobe = attached(ProgType::KPROBE, AttachType::TRACE_UPROBE_SESSION, None);
-    assert!(ask("bpf_session_cookie", &uprobe).is_err(), "not measured");
+    let kprobe = |attach| attached(ProgType::KPROBE, attach, None);
+    let uprobe = kprobe(AttachType::TRACE_UPROBE_SESSION);
+    assert_eq!(ask("bpf_session_cookie", &uprobe), Ok(Some(true)));
+    assert_eq!(ask("bpf_session_cookie", &kprobe(AttachType::TRACE_UPROBE_MULTI)), Ok(Some(false)));
     let member =
         |ops, member| ProgContext { struct_ops: Some((ops, member)), ..of(ProgType::STRUCT_OPS) };
     assert_eq!(ask("scx_bpf_dsq_insert", &member("sched_ext_ops", "enqueue")), Ok(Some(true)));
