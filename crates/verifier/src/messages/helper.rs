@@ -39,7 +39,7 @@ messages! {
         NotReferenced { reg: u8 } EINVAL => "R{reg} must be referenced when passed to release function";
         /// `check_func_arg`; the kernel ends no line.
         TwoReferences { reg: u8, id: u32, before: u32 } EACCES => bare "more than one arg with ref_obj_id R{reg} {id} {before}"
-            | V6_12 "verifier internal error: more than one arg with ref_obj_id R{reg} {id} {before}";
+            | V6_12 "verifier internal error: more than one arg with ref_obj_id R{reg} {id} {before}\n";
         /// `check_func_arg`
         OtherMap { before: u32, uid: u32 } EINVAL => "timer pointer in R1 map_uid={before} doesn't match map pointer in R2 map_uid={uid}";
         /// `check_func_arg`
@@ -63,7 +63,8 @@ messages! {
         /// `record_func_map`
         ReadOnlyMap EACCES => "write into map forbidden";
         /// `record_func_key`; the kernel ends no line.
-        NotProgArray EINVAL => bare "expected prog array map for tail call";
+        NotProgArray EINVAL => bare "expected prog array map for tail call"
+            | V6_12 "kernel subsystem misconfigured verifier\n";
         /// `check_helper_call`
         NotAcquired { func: Text } EINVAL => "func {func} reference has not been acquired before";
         /// `check_helper_call`
