@@ -2,6 +2,7 @@
 //! `cargo xtask agreement`: how far `veristable` and a real kernel say the same about a set.
 
 mod annotated;
+mod pages;
 mod privileges;
 
 use std::collections::BTreeMap;
@@ -70,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long)]
     details: bool,
 
-    /// Put the table into docs/agreement.md
+    /// Put the table into docs/agreement/ORACLE.md, and its line into docs/agreement.md
     #[arg(long)]
     write: bool,
 }
@@ -484,25 +485,18 @@ fn print_both(f: &Finished) {
     }
 }
 
-/// Replaces the set's section in docs/agreement.md, between its markers, or adds it.
+/// Puts the set's table into its oracle's page, see [`pages`].
 fn record(set: &str, args: &Args, text: &str) -> Result<()> {
-    let path = repository().join("docs/agreement.md");
-    let page = std::fs::read_to_string(&path).unwrap_or_default();
     let only = match args.only {
         Only::All => "all",
         Only::Structural => "structural",
         Only::Reached => "reached",
     };
-    let level = args.log_level.unwrap_or(DEFAULT_LOG_LEVEL);
-    let begin = format!("<!-- begin {set} {} {only} {level} -->\n", args.oracle);
-    let end = "<!-- end -->\n";
-    let section = format!("{begin}{text}{end}");
-    let page = match page.split_once(&begin) {
-        Some((before, rest)) => {
-            let after = rest.split_once(end).map_or("", |(_, after)| after);
-            format!("{before}{section}{after}")
-        }
-        None => format!("{}\n\n{section}", page.trim_end()),
+    let key = pages::Key {
+        oracle: args.oracle.split('*').next().unwrap_or_default().to_owned(),
+        set: set.to_owned(),
+        only: only.to_owned(),
+        level: args.log_level.unwrap_or(DEFAULT_LOG_LEVEL),
     };
-    cache::write_whole(&path, page.as_bytes())
+    pages::record(&repository().join("docs"), key, text)
 }
