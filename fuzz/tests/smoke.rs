@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! A short, fixed stream for every target: random bytes, and the examples with bytes changed.
+//! Inputs that were kept, and a short, fixed stream for every target: random bytes, and the examples with
+//! bytes changed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -84,5 +85,31 @@ fn every_target_survives() {
             runs += 1;
         }
         println!("{name}: {runs} inputs in {:?}", started.elapsed());
+    }
+}
+
+/// Reads `inputs/TARGET.txt`: one input a line, in hexadecimal, `#` for comments.
+fn kept(name: &str) -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("inputs/{name}.txt"));
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let byte = |pair: &[u8]| {
+        let digit = |c: u8| char::from(c).to_digit(16).expect("hexadecimal digits") as u8;
+        digit(pair[0]) << 4 | digit(pair[1])
+    };
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.as_bytes().chunks_exact(2).map(byte).collect())
+        .collect()
+}
+
+#[test]
+fn kept_inputs_are_survived() {
+    for (name, target) in TARGETS {
+        let inputs = kept(name);
+        assert!(!inputs.is_empty(), "fuzz/inputs/{name}.txt");
+        for input in &inputs {
+            target(input);
+        }
+        println!("{name}: {} inputs", inputs.len());
     }
 }
