@@ -452,13 +452,31 @@ impl<'a, O: Observer> Env<'a, O> {
         context.prog_type = self.prog.rules;
         context.expected_attach_type = self.prog.attach_type;
         if let Attach::Program { btf_id, .. } = &self.request.attach {
-            // What asks for the target by its id takes it for one of the kernel's.
-            let kernel = self.kernel.btf(None).ok().flatten();
-            let ty = kernel.and_then(|btf| btf.type_by_id(TypeId(*btf_id)).ok());
-            let by_id = self.prog.rules == ProgType::TRACING;
-            context.attach_name = by_id.then(|| ty.map_or("", |ty| ty.name()));
+            context.attach_name = match (self.prog.rules, self.prog.attach_type) {
+                (ProgType::TRACING, AttachType::TRACE_ITER) => {
+                    self.prog.attach_func_name.and_then(|name| name.strip_prefix("bpf_iter_"))
+                }
+                // What asks for the target by its id takes it for one of the kernel's.
+                (ProgType::TRACING | ProgType::LSM, _) => {
+                    let kernel = self.kernel.btf(None).ok().flatten();
+                    let ty = kernel.and_then(|btf| btf.type_by_id(TypeId(*btf_id)).ok());
+                    Some(ty.map_or("", |ty| ty.name()))
+                }
+                _ => None,
+            };
         }
         context
+    }
+
+    /// Whether the program replaces a function of another (`BPF_PROG_TYPE_EXT`).
+    pub(crate) fn replaces(&self) -> bool {
+        self.prog.prog_type == ProgType::EXT
+    }
+
+    /// Whether the program replaces a function of a struct_ops program: then the rules of its
+    /// structure hold no more, only the empty ones of the type (`bpf_struct_ops_verifier_ops`).
+    pub(crate) fn replaces_struct_ops(&self) -> bool {
+        (self.prog.prog_type, self.prog.rules) == (ProgType::EXT, ProgType::STRUCT_OPS)
     }
 
     /// One step of work; every loop whose length the input decides calls it.

@@ -62,6 +62,9 @@ fn helper<'a, O: Observer>(env: &Env<'a, O>, id: i32, ops: Ops) -> Step<Option<H
     }
     let Ok(id) = u32::try_from(id) else { return Ok(None) };
     let id = HelperId(id);
+    if env.kernel.helper_name(id).is_some_and(|name| super::offer::is_withheld(env, name)) {
+        return Ok(None);
+    }
     let context = env.context();
     Ok(match env.kernel.helper(id, &context)? {
         HelperAnswer::Available(helper) => {

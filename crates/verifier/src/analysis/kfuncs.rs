@@ -103,9 +103,25 @@ fn flags_of<O: Observer>(env: &Env<'_, O>, func: TypeId) -> Step<Option<KfuncFla
         context = ProgContext::of(ProgType::SK_REUSEPORT);
         context.expected_attach_type = AttachType::SK_REUSEPORT_SELECT;
     }
+    let replaces = env.prog.prog_type == ProgType::EXT;
+    if replaces && context.prog_type == ProgType::STRUCT_OPS {
+        // Filters of single structures refuse whoever implements none of theirs.
+        context.struct_ops = Some(OTHER_STRUCTURE);
+    }
     let answer = env.kernel.kfunc(KfuncRef::BtfId(func.0), &context)?;
-    Ok(answer.filter(|kfunc| kfunc.allowed).map(|kfunc| kfunc.flags))
+    let flags = answer.filter(|kfunc| kfunc.allowed).map(|kfunc| kfunc.flags);
+    if replaces && context.prog_type == ProgType::LSM && flags.is_some() {
+        // The hook is that of tracing programs; filters ask for programs that are LSM themselves.
+        let mut tracing = ProgContext::of(ProgType::TRACING);
+        tracing.expected_attach_type = AttachType::TRACE_FENTRY;
+        let answer = env.kernel.kfunc(KfuncRef::BtfId(func.0), &tracing)?;
+        return Ok(flags.filter(|_| answer.is_some_and(|kfunc| kfunc.allowed)));
+    }
+    Ok(flags)
 }
+
+/// A structure, and a member of it, that has no kfuncs of its own.
+const OTHER_STRUCTURE: (&str, &str) = ("bpf_dummy_ops", "test_1");
 
 /// Looks all kfuncs up again: the type whose rules hold has changed.
 ///

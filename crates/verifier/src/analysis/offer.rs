@@ -31,6 +31,19 @@ pub fn is_offered<O: Observer>(
         && !lacks(LoaderNeeds::SYS_ADMIN, Capabilities::SYS_ADMIN))
 }
 
+/// Whether a function has a helper that its replacement has not: what gives it asks for the
+/// program's own type (`bpf_prog_has_trampoline`), or is missing (`bpf_struct_ops_verifier_ops`).
+pub fn is_withheld<O: Observer>(env: &Env<'_, O>, name: &str) -> bool {
+    const OF_TRAMPOLINES: [&str; 4] =
+        ["get_func_arg", "get_func_ret", "get_func_arg_cnt", "get_attach_cookie"];
+    env.replaces()
+        && match env.prog.rules {
+            ProgType::STRUCT_OPS => true,
+            ProgType::TRACING | ProgType::LSM => OF_TRAMPOLINES.contains(&name),
+            _ => false,
+        }
+}
+
 /// `data` and `data_end` of `struct __sk_buff` (`include/uapi/linux/bpf.h`).
 const SKB_DATA: Range<i32> = 76..84;
 /// `tstamp` of it.

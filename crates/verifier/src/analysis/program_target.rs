@@ -40,7 +40,11 @@ pub(super) fn check<'a, O: Observer>(
         inherit(env, target)?;
     }
     env.prog.attach_func_name = Some(ty.name());
-    refuse_denied(env, &ty)
+    match env.prog.attach_type {
+        AttachType::TRACE_RAW_TP => Ok(()),
+        AttachType::TRACE_ITER => check_iterator(env, ty.name()),
+        _ => refuse_denied(env, &ty),
+    }
 }
 
 /// What the programs and the function must be, whatever the function's type.
@@ -110,12 +114,8 @@ fn check_attach_type<'a, O: Observer>(
     match env.prog.attach_type {
         AttachType::TRACE_RAW_TP => env.reject(Attach::OnlyFentryOnPrograms),
         AttachType::TRACE_ITER => {
-            check_model(env, btf, ty.name(), proto)?;
-            match ty.name().strip_prefix("bpf_iter_") {
-                // The kernel takes the function for the target of the same name.
-                Some(_) => env.unsupported("iterator program on a BPF program", ty.name()),
-                None => bare,
-            }
+            env.prog.attach_func_proto = Some(func.proto);
+            check_model(env, btf, ty.name(), proto)
         }
         AttachType::MODIFY_RETURN | AttachType::TRACE_FENTRY | AttachType::TRACE_FEXIT => {
             check_function(env, btf, ty, func.proto, function)
@@ -157,14 +157,15 @@ fn check_function<'a, O: Observer>(
 fn inherit<O: Observer>(env: &mut Env<'_, O>, target: &TargetProgram<'_>) -> Step {
     env.prog.rules = target.prog_type();
     env.prog.attach_type = target.attach_type();
-    let name = env.prog.rules.name().unwrap_or("");
-    match (env.prog.rules, env.prog.attach_type) {
-        // Much of what holds for these depends on what the kernel takes the target's id for.
-        (ProgType::LSM | ProgType::STRUCT_OPS, _)
-        | (ProgType::TRACING, AttachType::TRACE_RAW_TP | AttachType::TRACE_ITER) => {
-            env.unsupported("replacing a function of a program of type", name)
-        }
-        _ => kfuncs::look_up_flags(env),
+    kfuncs::look_up_flags(env)
+}
+
+/// The kernel takes a function for the target of iterators that has its name
+/// (`bpf_iter_prog_supported` of `kernel/bpf/bpf_iter.c`).
+fn check_iterator<O: Observer>(env: &Env<'_, O>, name: &str) -> Step {
+    match name.strip_prefix("bpf_iter_") {
+        Some(target) if env.kernel.iter_target(target)?.is_some() => Ok(()),
+        _ => Err(Stop::Rejected(Errno::EINVAL)),
     }
 }
 

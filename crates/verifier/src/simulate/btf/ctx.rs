@@ -178,7 +178,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         };
         let pointee = ty.target().and_then(|id| target.btf.skip_modifiers(id).ok());
         let to = pointee.map(|ty| ty.id());
-        let special = self.special_argument(off.cast_unsigned(), arg, to)?;
+        let special = self.special_argument(off.cast_unsigned(), to)?;
         if let Some(load) = special.filter(|load| load.kind == Holds::Buf) {
             return Ok(Some((load, None)));
         }
@@ -193,6 +193,11 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             return Ok(Some((load, None)));
         }
         match self.env.prog.target {
+            // The kernel looks the tracepoint up in BTF that a replacement does not have, and
+            // reads through a null pointer: there is nothing to agree with.
+            Some(_) if target.hidden != 0 => {
+                self.env.unsupported("replacement for a tracepoint", "with a pointer argument")
+            }
             Some(program) => self.program_context(&target, program, arg, &ty),
             None => self.object_argument(&target, arg, &ty),
         }
@@ -215,10 +220,9 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         if !is_context {
             return Ok(None);
         }
-        let flags = match target.is_nullable(arg) {
-            true => TypeFlags::PTR_MAYBE_NULL,
-            false => TypeFlags::empty(),
-        };
+        let mut flags = TypeFlags::empty();
+        flags.set(TypeFlags::PTR_TRUSTED, self.arguments_are_trusted()?);
+        flags.set(TypeFlags::PTR_MAYBE_NULL, target.is_nullable(arg));
         let id = prog_context::kernel_context(kernel, rules);
         Ok(id.map(|id| (pointer_to(id, flags), None)))
     }
@@ -318,12 +322,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
 
     /// What the kernel fixes for single arguments of iterators and struct_ops members
     /// (`ctx_arg_info`): those that may be null, and those that must be given back.
-    fn special_argument(
-        &mut self,
-        off: u32,
-        arg: u32,
-        pointee: Option<TypeId>,
-    ) -> Step<Option<CtxLoad>> {
+    fn special_argument(&mut self, off: u32, pointee: Option<TypeId>) -> Step<Option<CtxLoad>> {
         let nullable = |arg: &TypedArg<'_>| {
             arg.offset == off && arg.ty.flags.contains(TypeFlags::PTR_MAYBE_NULL)
         };
@@ -352,16 +351,32 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let Some(known) = nullable_arguments(target) else {
             return self.env.unsupported("iterator context", target);
         };
-        let found = known.iter().find(|(known, _)| *known == arg);
-        Ok(found.map(|(_, found)| CtxLoad {
-            kind: match (found, pointee) {
-                (Nullable::Object { .. }, Some(id)) => Holds::BtfId { btf: BtfRef::Kernel, id },
-                _ => Holds::Buf,
-            },
-            flags: found.flags(),
-            ref_id: 0,
-            range: None,
-        }))
+        // They are pointers and stand behind pointers.
+        let Some((arg, found)) = known.iter().find(|(known, _)| known * 8 == off) else {
+            return Ok(None);
+        };
+        let pointee = match self.env.prog.target {
+            Some(_) => self.iterated_object(name, *arg)?,
+            None => pointee,
+        };
+        let kind = match (found, pointee) {
+            (Nullable::Object { .. }, Some(id)) => Holds::BtfId { btf: BtfRef::Kernel, id },
+            _ => Holds::Buf,
+        };
+        Ok(Some(CtxLoad { kind, flags: found.flags(), ref_id: 0, range: None }))
+    }
+
+    /// What an argument of a target of iterators points to: its types count, not those of a
+    /// function of a program with its name.
+    fn iterated_object(&self, name: &str, arg: u32) -> Step<Option<TypeId>> {
+        let btf = self.btf(BtfRef::Kernel)?;
+        let func = btf.find_by_name(name, Kind::Func);
+        let pointer = func.and_then(|id| {
+            let proto = btf.type_by_id(btf.type_by_id(id).ok()?.target()?).ok()?.as_func_proto()?;
+            let param = proto.params.get(arg as usize)?;
+            btf.skip_modifiers(param.type_id).ok()?.target()
+        });
+        Ok(pointer.and_then(|id| Some(btf.skip_modifiers(id).ok()?.id())))
     }
 
     fn fixed_argument(&self, arg: TypedArg<'_>) -> Step<CtxLoad> {

@@ -145,6 +145,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     }
 
     fn find_writer(&self) -> Step<Writer> {
+        if self.env.replaces_struct_ops() {
+            return Ok(Writer::Nobody);
+        }
         if self.env.prog.rules == ProgType::STRUCT_OPS {
             let name = self.name_of_type(BtfRef::Kernel, self.env.prog.attach_btf_id)?;
             return match name {

@@ -11,8 +11,8 @@ use crate::simulate::sim::Sim;
 use crate::trace::Observer;
 use veristable_btf::{Kind, TypeId};
 use veristable_kernel::{
-    Allowed, ArgBase, ArgType, CompatibleRegisters, Helper, HelperAnswer, HelperBtf, HelperId,
-    Kernel, RegType, RetType, TypeFlags, TypeRef,
+    Allowed, ArgBase, ArgType, AttachType, CompatibleRegisters, Helper, HelperAnswer, HelperBtf,
+    HelperId, Kernel, ProgType, RegType, RetType, TypeFlags, TypeRef,
 };
 
 /// The kernel's type that an argument or a result points to.
@@ -132,6 +132,9 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let (Some(id), Some(name)) = (id, name) else {
             return self.env.reject(Message::NoSuchHelper { func });
         };
+        if crate::analysis::offer::is_withheld(self.env, name) {
+            return self.env.reject(Message::NotForProgram { func });
+        }
         let context = self.env.context();
         let helper = match kernel.helper(HelperId(id), &context)? {
             HelperAnswer::NoSuchHelper => return self.env.reject(Message::NoSuchHelper { func }),
@@ -144,7 +147,13 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         if helper.gpl_only && !self.env.prog.gpl_compatible {
             return self.env.reject(Message::GplOnly);
         }
+        let by_iterator = (self.env.prog.rules, self.env.prog.attach_type)
+            == (ProgType::TRACING, AttachType::TRACE_ITER);
         match &helper.allowed {
+            // `bpf_d_path_allowed` asks for programs that are iterators themselves.
+            Allowed::Yes if name == "d_path" && by_iterator && self.env.replaces() => {
+                return self.env.reject(Message::NotAllowed);
+            }
             Allowed::Yes => {}
             Allowed::No => return self.env.reject(Message::NotAllowed),
             Allowed::Unknown(fact) => return Err(fact.clone().into()),

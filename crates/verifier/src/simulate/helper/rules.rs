@@ -207,16 +207,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if prog.rules != ProgType::LSM || prog.attach_type != AttachType::LSM_CGROUP {
             return Ok(());
         }
-        let Some((btf, proto)) = prog.attach_btf.zip(prog.attach_func_proto) else {
-            return self.env.unsupported("set_retval", "without a hook");
-        };
-        let proto = btf.type_by_id(proto).ok().and_then(|ty| ty.as_func_proto());
-        match proto {
-            Some(proto) if proto.returns == veristable_btf::TypeId::VOID => {
-                self.env.reject(Message::VoidHook)
-            }
-            Some(_) => Ok(()),
-            None => self.env.unsupported("set_retval", "hook without a prototype"),
+        match self.target_returns() {
+            Some(id) if id.is_void() => self.env.reject(Message::VoidHook),
+            _ => Ok(()),
         }
     }
 

@@ -70,6 +70,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// What an access yields; `None` if it is refused.
     fn resolve_ctx(&mut self, access: CtxAccess) -> Step<Option<CtxLoad>> {
+        if self.env.replaces_struct_ops() {
+            // `bpf_struct_ops_verifier_ops` has no `is_valid_access`.
+            return Ok(None);
+        }
         if matches!(self.env.prog.rules, ProgType::TRACING | ProgType::LSM | ProgType::STRUCT_OPS) {
             return self.access_ctx_by_btf(access);
         }

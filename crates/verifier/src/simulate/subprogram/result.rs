@@ -34,8 +34,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let handles_exception = flags.contains(FrameFlags::IN_EXCEPTION_CALLBACK);
         let is_whole = !is_subprogram || handles_exception;
         if is_whole {
-            if self.returns_nothing()? {
+            if self.returns_nothing() {
                 return Ok(());
+            }
+            let looks_for_pointers = self.env.has(Behaviour::StructOpsReturns);
+            if looks_for_pointers && !handles_exception && self.env.replaces_struct_ops() {
+                // The kernel looks the result's type up in BTF that a replacement does not have,
+                // and reads through a null pointer (`btf_type_resolve_ptr`): nothing to agree with.
+                return self.env.unsupported("end of a replacement", "of struct_ops");
             }
             if !handles_exception && self.returns_reference(reg)? {
                 let pointer = self.copy_of(reg)?;
@@ -97,15 +103,20 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         self.env.reject(message)
     }
 
-    /// What the function that the program attaches to returns.
-    fn target_returns(&self) -> Option<TypeId> {
+    /// What the function that the program attaches to returns. It is known of whatever LSM
+    /// programs, those of struct_ops and replacements of theirs attach to.
+    pub(crate) fn target_returns(&self) -> Option<TypeId> {
         let prog = &self.env.prog;
-        let proto = prog.attach_btf?.type_by_id(prog.attach_func_proto?).ok()?;
+        let btf = match prog.target {
+            Some(program) => program.btf?,
+            None => prog.attach_btf?,
+        };
+        let proto = btf.type_by_id(prog.attach_func_proto?).ok()?;
         Some(proto.as_func_proto()?.returns)
     }
 
     /// Whether the program stands for a function that returns nothing.
-    fn returns_nothing(&self) -> Step<bool> {
+    fn returns_nothing(&self) -> bool {
         let prog = &self.env.prog;
         let by_target = match prog.rules {
             // Programs of control groups return whether the hook may go on.
@@ -113,13 +124,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             ProgType::STRUCT_OPS => true,
             _ => false,
         };
-        if !by_target {
-            return Ok(false);
-        }
-        match self.target_returns() {
-            Some(id) => Ok(id.is_void()),
-            None => self.env.unsupported("return value", "without a prototype"),
-        }
+        by_target && self.target_returns().is_some_and(TypeId::is_void)
     }
 
     /// What the pointer that a struct_ops member returns points to.
