@@ -137,6 +137,9 @@ impl Profile {
                 }))
             }
             Some(Cell::Refused) => Ok(CtxAnswer::Refused),
+            Some(Cell::NotMeasured) if program.prog_type == ProgType::SYSCALL => {
+                Ok(far_in_context(access, offset))
+            }
             Some(Cell::NotMeasured) => Err(self.unknown(format_args!(
                 "context access at offset {offset} of {} programs",
                 prog_type_text(program.prog_type)
@@ -158,17 +161,24 @@ const fn before_context<'k>(access: CtxAccess, prog_type: ProgType) -> CtxAnswer
     let CtxAccess { offset, size, direction, .. } = access;
     let reads = matches!(direction, Direction::Read) && prog_type.0 == ProgType::TRACEPOINT.0;
     let aligned = size != 0 && offset.unsigned_abs().is_multiple_of(size);
-    if !reads || !aligned {
-        return CtxAnswer::Refused;
-    }
-    CtxAnswer::Allowed(CtxField {
-        ty: RegType { base: RegBase::Scalar, flags: TypeFlags::empty() },
-        btf: None,
-        field_size: 0,
-        is_retval: false,
-        conversion_fails: false,
-    })
+    if reads && aligned { NUMBER } else { CtxAnswer::Refused }
 }
+
+/// An access to the context of a system call further away than instructions reach, which calls do
+/// (`syscall_prog_is_valid_access` of `kernel/bpf/syscall.c`).
+const fn far_in_context<'k>(access: CtxAccess, offset: u32) -> CtxAnswer<'k> {
+    let aligned = access.size != 0 && offset.is_multiple_of(access.size);
+    if aligned && offset < u16::MAX as u32 { NUMBER } else { CtxAnswer::Refused }
+}
+
+/// A number without conditions.
+const NUMBER: CtxAnswer<'_> = CtxAnswer::Allowed(CtxField {
+    ty: RegType { base: RegBase::Scalar, flags: TypeFlags::empty() },
+    btf: None,
+    field_size: 0,
+    is_retval: false,
+    conversion_fails: false,
+});
 
 /// Whether the context is the arguments of a kernel function (`btf_ctx_access`).
 fn is_by_btf(program: &ProgContext<'_>) -> bool {

@@ -69,6 +69,7 @@ fn target_btf<'a, O: Observer>(env: &Env<'a, O>) -> Step<Option<(&'a Btf<'a>, u3
         // Only programs of types that go no further than their target may name one.
         Target::Program { .. } => Err(Stop::Aborted(Abort::Internal("a target program"))),
         Target::Kernel { module: Some(module), .. } => {
+            // No built-in kernel has modules.
             env.unsupported("attaching to a module", &**module)
         }
         // The load gate refuses an id where there is no BTF.
@@ -201,6 +202,7 @@ fn check_request_name<O: Observer>(env: &Env<'_, O>, ty: &Type<'_>) -> Step {
     if same {
         Ok(())
     } else {
+        // The request contradicts itself.
         env.unsupported("attach_btf_id of another type than the one named", ty.name())
     }
 }
@@ -318,10 +320,11 @@ fn is_listed<O: Observer>(env: &Env<'_, O>, list: NameList, name: &str) -> Step<
 
 /// Which functions of `BTF_KFUNC_HOOK_FMODRET` have `KF_SLEEPABLE`, as the sources of Linux 6.18
 /// register them (`net/bpf/test_run.c`, `net/mptcp/bpf.c`).
-const MODIFY_RETURN_SLEEPABLE: [(&str, bool); 4] = [
+const MODIFY_RETURN_SLEEPABLE: [(&str, bool); 5] = [
     ("bpf_fentry_test1", true),
     ("bpf_modify_return_test", false),
     ("bpf_modify_return_test2", false),
+    ("bpf_modify_return_test_tp", false),
     ("update_socket_protocol", false),
 ];
 
@@ -343,6 +346,7 @@ fn target_may_sleep<O: Observer>(env: &Env<'_, O>, name: &str) -> Step<bool> {
             }
             match MODIFY_RETURN_SLEEPABLE.iter().find(|(known, _)| *known == name) {
                 Some((_, sleepable)) => Ok(*sleepable),
+                // One of a module (of `hid_bpf`, say), or of a kernel after 6.18.
                 None => env.unsupported("sleepable program on an fmod_ret kfunc", name),
             }
         }
@@ -377,9 +381,6 @@ fn check_lsm_hook<O: Observer>(env: &mut Env<'_, O>, name: &str, btf_id: u32) ->
     };
     if !hook.attachable {
         return env.reject(Attach::DisabledHook { btf_id, name: Text::new(name) });
-    }
-    if env.prog.attach_type == AttachType::LSM_CGROUP && !hook.cgroup {
-        return env.unsupported("cgroup program on an LSM hook without cgroups", name);
     }
     Ok(())
 }

@@ -266,7 +266,8 @@ fn record<'r, O: Observer>(env: &Env<'_, O>, table: &'r InfoTable, index: u32) -
     let range = start.and_then(|start| Some(start..start.checked_add(size)?));
     match range.and_then(|range| table.bytes.get(range)) {
         Some(record) => Ok(record),
-        // The kernel would read whatever stands behind it.
+        // The kernel would read whatever stands behind it in the loader's memory, which a request
+        // does not have: it is no answer of the kernel's.
         None => env.unsupported("info table shorter than its count", ""),
     }
 }

@@ -178,7 +178,7 @@ pub fn summary<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Op
 /// (`verifier_inlines_helper_call`, `bpf_jit_inlines_helper_call`).
 fn is_inlined<O: Observer>(env: &Env<'_, O>, id: i32) -> Step<bool> {
     if env.kernel.config("CONFIG_X86_64")?.is_none() {
-        // Other JITs inline helpers of their own choice.
+        // Other JITs inline helpers of their own choice; the built-in kernels are of this one.
         return env.unsupported("inlined helpers of this architecture", "");
     }
     Ok(id == GET_SMP_PROCESSOR_ID && env.machine.jit && env.kernel.jit(JitFeature::PercpuInsn)?)

@@ -173,6 +173,7 @@ fn find_btf<'a, O: Observer>(env: &mut Env<'a, O>, offset: i16) -> Step<&'a Btf<
     match env.request.fd_array.get(index) {
         Some(FdEntry::ModuleBtf(module)) => match env.kernel.btf(Some(module))? {
             Some(btf) => Ok(btf),
+            // No built-in kernel has modules.
             None => env.unsupported("BTF of a module that the kernel does not have", &**module),
         },
         Some(FdEntry::Btf(_)) => env.reject(Structure::NotModuleBtf),
@@ -197,6 +198,7 @@ fn prototype<'a>(btf: &'a Btf<'a>, func: &Type<'a>) -> Option<FuncProto<'a>> {
 /// The function must have an address (`kallsyms_lookup_name`).
 fn check_symbol<O: Observer>(env: &mut Env<'_, O>, name: &str, offset: i16) -> Step {
     if offset != 0 {
+        // No built-in kernel has modules.
         return env.unsupported("kfunc of a module", name);
     }
     match env.kernel.symbol(name)? {

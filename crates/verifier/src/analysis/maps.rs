@@ -281,6 +281,7 @@ pub fn check_direct_value<O: Observer>(env: &mut Env<'_, O>, map: MapIndex, offs
     }
     let spec = &env.map(map)?.spec;
     let Some(facts) = env.kernel.map_type(spec.map_type)? else {
+        // No such map could have been made.
         return env.unsupported("map of a type that the kernel lacks", "");
     };
     let errno = match facts.op("map_direct_value_addr") {
@@ -300,6 +301,7 @@ pub fn check_direct_value<O: Observer>(env: &mut Env<'_, O>, map: MapIndex, offs
             let size = u64::from(spec.max_entries).saturating_mul(PAGE);
             (u64::from(offset) > size).then_some(Errno::ERANGE)
         }
+        // Arrays of instructions, which kernels after 6.18 have.
         Some(other) => return env.unsupported("direct value of a map", other),
     };
     match errno {
@@ -330,6 +332,7 @@ pub fn btf_of_variable<'a, O: Observer>(
     if let Some(module) = module {
         return match env.kernel.btf(Some(module))? {
             Some(btf) => Ok((btf, UsedBtf::Module(module))),
+            // No built-in kernel has modules.
             None => env.unsupported("BTF of a module that the kernel does not have", module),
         };
     }

@@ -274,7 +274,7 @@ fn parse_map<O: Observer>(env: &mut Env<'_, O>, spec: &MapSpec) -> Step<Option<R
         Some(btf) if shared => (btf, Some(BtfRef::Program)),
         _ => {
             let Ok(btf) = Btf::open(&**bytes) else {
-                // Such a map could not have been made.
+                // Such a map could not have been made: the kernel loads no such BTF.
                 return env.unsupported("map BTF", "");
             };
             opened = btf;

@@ -93,7 +93,7 @@ messages! {
         /// `check_sock_access`
         Socket { reg: u8, ty: Text, off: i32, size: u32 } EACCES => "R{reg} invalid {ty} access off={off} size={size}";
         /// `__check_buffer_access`
-        Buffer { reg: u8, info: &'static str, off: i32, size: u32 } EACCES => "R{reg} invalid {info} buffer access: off={off}, size={size}";
+        Buffer { reg: u8, info: &'static str, off: i32, size: i32 } EACCES => "R{reg} invalid {info} buffer access: off={off}, size={size}";
         /// `__check_buffer_access`
         VariableBuffer { reg: u8, off: i32, var_off: Text } EACCES => "R{reg} invalid variable buffer offset: off={off}, var_off={var_off}";
         /// `check_stack_range_initialized`

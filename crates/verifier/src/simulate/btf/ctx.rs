@@ -155,6 +155,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let CtxAccess { offset: off, size, direction, .. } = access;
         let prog_type = self.env.prog.rules;
         let Some(target) = self.context_target() else {
+            // The tests of what a program attaches to resolved it, for all types that get here.
             return self.env.unsupported("context access", "without a prototype");
         };
         if let Some(load) = self.queued_packets(&target, access)? {
@@ -255,6 +256,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         }
         match target.btf.find_by_name("bpf_sk_buff_ptr", Kind::Struct) {
             Some(id) => Ok(Some(pointer_to(id, TypeFlags::PTR_TRUSTED))),
+            // A kernel with queueing disciplines in BPF has the type.
             None => self.env.unsupported("struct_ops context", QDISC),
         }
     }
@@ -295,6 +297,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             }
         };
         let Ok(ty) = target.btf.skip_modifiers(id) else {
+            // Kernels load no BTF with such chains.
             return self.env.unsupported("BTF", "that cannot be walked");
         };
         let kind = ty.kind().name();
@@ -340,6 +343,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             let arg = facts.and_then(|facts| facts.args().find(|arg| arg.offset == off));
             return match arg {
                 Some(arg) => Ok(Some(CtxLoad { ref_id, ..self.fixed_argument(arg)? })),
+                // Facts of members list what their stubs say must be given back.
                 None => self.env.unsupported("struct_ops context", structure),
             };
         }
@@ -349,6 +353,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let name = self.env.prog.attach_func_name.unwrap_or("");
         let target = name.strip_prefix("bpf_iter_").unwrap_or("");
         let Some(known) = nullable_arguments(target) else {
+            // A target of a module, or of a kernel after 6.18.
             return self.env.unsupported("iterator context", target);
         };
         // They are pointers and stand behind pointers.
@@ -385,9 +390,13 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             (RegBase::BtfId, Some(ty)) => {
                 let btf = self.btf(BtfRef::Kernel)?;
                 let id = ty.id.map(TypeId).or_else(|| btf.find_by_name(ty.name, ty.kind.into()));
-                let Some(id) = id else { return self.env.unsupported("context field", ty.name) };
+                let Some(id) = id else {
+                    // Facts of another kernel than the BTF.
+                    return self.env.unsupported("context field", ty.name);
+                };
                 Holds::BtfId { btf: BtfRef::Kernel, id }
             }
+            // No member of 6.18 has an argument of another kind.
             (other, _) => return self.env.unsupported("context field", other.kernel_name()),
         };
         Ok(CtxLoad { kind, flags: arg.ty.flags, ref_id: 0, range: None })
@@ -399,6 +408,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             "tcp_congestion_ops" | "sched_ext_ops" | "bpf_dummy_ops" | "hid_bpf_ops" | QDISC => {
                 Ok(())
             }
+            // The structures of modules and of kernels after 6.18.
             other => self.env.unsupported("struct_ops context", other),
         }
     }
@@ -431,6 +441,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         }
         let object = direct.and_then(|ty| target.btf.skip_modifiers(ty.id()).ok());
         let Some(object) = object else {
+            // Kernels load no BTF with such chains.
             return self.env.unsupported("BTF", "that cannot be walked");
         };
         if !object.kind().is_composite() {
@@ -456,7 +467,10 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             ProgType::LSM => {
                 let hook = prog.attach_func_name.and_then(|name| name.strip_prefix("bpf_lsm_"));
                 let facts = hook.map(|hook| self.env.kernel.lsm_hook(hook)).transpose()?.flatten();
-                let Some(facts) = facts else { return self.env.unsupported("LSM hook", "") };
+                let Some(facts) = facts else {
+                    // `check_lsm_hook` refused what is no hook.
+                    return self.env.unsupported("LSM hook", "");
+                };
                 !facts.untrusted_args
             }
             ProgType::STRUCT_OPS => true,
@@ -476,6 +490,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         }
         match target.btf.find_by_name("tcp_sock", Kind::Struct) {
             Some(id) => Ok(id),
+            // A kernel with TCP has it.
             None => self.env.unsupported("struct_ops context", "tcp_congestion_ops"),
         }
     }
@@ -489,6 +504,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let Some((structure, member)) = self.struct_ops_names() else { return Ok(()) };
         for index in reference_arguments(target.btf, structure, member) {
             let Some(off) = target.offset(index) else {
+                // The prototype was resolved with the target.
                 return self.env.unsupported("struct_ops context", structure);
             };
             let ref_id = self.acquire_reference()?;

@@ -64,6 +64,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                             self.env.say(message)?;
                             Ok(false)
                         }
+                        // Kernels load no BTF with chains without end or arrays of nothing.
                         None => self.env.unsupported("BTF", "that cannot be walked"),
                     };
                 }

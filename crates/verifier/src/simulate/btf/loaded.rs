@@ -137,6 +137,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 Err(missed) => {
                     return match missed.message() {
                         Some(message) => self.env.reject(message),
+                        // Kernels load no BTF with chains without end or arrays of nothing.
                         None => self.env.unsupported("BTF", "that cannot be walked"),
                     };
                 }

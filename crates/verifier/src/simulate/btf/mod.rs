@@ -22,6 +22,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     pub(crate) fn btf(&self, which: BtfRef) -> Step<&'a Btf<'a>> {
         match btf_of(which, self.env.kernel, self.env.prog.btf, &self.env.used_btfs)? {
             Some(btf) => Ok(btf),
+            // Registers have types of a BTF only where it was read before.
             None => self.env.unsupported(
                 "BTF",
                 match which {

@@ -6,6 +6,7 @@
 //! name are members, whose places come from the kernel's BTF.
 
 use super::loaded::ObjectPart;
+use crate::analysis::maps::UsedBtf;
 use crate::design::Design;
 use crate::errno::Errno;
 use crate::mem::Text;
@@ -129,6 +130,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return self.env.reject(BtfAccess::ReadOnly);
         }
         if part.btf != BtfRef::Kernel {
+            // Objects of modules come from variables and kfuncs of modules, which need the BTF of
+            // a module; no built-in kernel has any.
             return self.env.unsupported("write to a kernel object", "of a module");
         }
         let name = self.name_of_type(part.btf, part.id)?;
@@ -155,6 +158,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 "sched_ext_ops" => Ok(Writer::SchedExt),
                 "bpf_dummy_ops" => Ok(Writer::Dummy),
                 "Qdisc_ops" => Ok(Writer::Qdisc),
+                // The structures of modules and of drivers that no built-in kernel has.
                 other => self.env.unsupported("write to a kernel object", other),
             };
         }
@@ -166,16 +170,17 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         match rule {
             None => Ok(Writer::Nobody),
             Some("tc_cls_act_btf_struct_access" | "xdp_btf_struct_access") => Ok(Writer::Conntrack),
+            // No other type had such a function up to 6.18.
             Some(other) => self.env.unsupported("write to a kernel object", other),
         }
     }
 
     fn write_conntrack(&self) -> Step {
-        if self.env.used_btfs.is_empty()
-            && self.env.kernel.config("CONFIG_NF_CONNTRACK")? == Some("m")
-        {
+        let uses_module = self.env.used_btfs.iter().any(|used| matches!(used, UsedBtf::Module(_)));
+        if !uses_module && self.env.kernel.config("CONFIG_NF_CONNTRACK")? == Some("m") {
             return Err(Stop::Rejected(Errno::EACCES));
         }
+        // The module is loaded, or part of the kernel: so it is in no built-in kernel.
         self.env.unsupported("write to a kernel object", "with nf_conntrack")
     }
 
@@ -184,6 +189,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let found = range_of(self.btf(BtfRef::Kernel)?, writable);
         match found {
             Some(range) => Ok(range),
+            // BTF that lacks what the kernel's own rule names.
             None => self.env.unsupported("write to a kernel object", writable.structure),
         }
     }

@@ -176,6 +176,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     fn note_map(&mut self, call: &mut Call<'_>, state: &RegState) -> Step {
         let Kind::ConstMapPtr { map, uid } = state.kind else {
+            // `check_type` lets only these pass, and no prototype takes null instead.
             return self.env.unsupported("map argument", TypeName::of(state).text());
         };
         if let Some((before, before_uid)) = call.map

@@ -203,6 +203,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     fn registers(&self, base: ArgBase) -> Step<Registers<'a>> {
         let found = self.env.kernel.compatible_registers(base)?;
         let Some(CompatibleRegisters { types, btf }) = found else {
+            // Facts of another kernel: the built-in ones have a row for each kind of argument.
             return self.env.unsupported("argument type", base.kernel_name());
         };
         let btf = match btf {
@@ -244,6 +245,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let found = kernel.btf(None)?.and_then(|btf| btf.find_by_name(ty.name, ty.kind.into()));
         match found {
             Some(id) => Ok(id),
+            // Facts of another kernel than the BTF.
             None => self.env.unsupported("kernel type", ty.name),
         }
     }
@@ -254,6 +256,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             KernelType::Id(id) => Ok(Some(id)),
             KernelType::None | KernelType::FromArguments => Ok(None),
             KernelType::Runtime(name) => {
+                // No prototype of 6.12 or 6.18 has another variable than those two.
                 self.env.unsupported("type in a variable of the kernel", name)
             }
         }

@@ -57,6 +57,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
             RetBase::MemOrBtfId => return self.percpu_variable(call),
             RetBase::BtfId => return self.kernel_object(call),
+            // Facts of a kernel after 6.18.
             _ => return self.env.unsupported("return type", call.proto.ret.base.kernel_name()),
         })
     }
@@ -92,6 +93,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         };
         let btf = self.btf(which)?;
         let Ok(ty) = btf.skip_modifiers(id) else {
+            // `check_ld_imm64` read the variable's type.
             return self.env.unsupported("variable of the kernel", "without a type");
         };
         let mut flags = call.proto.ret.flags;
@@ -132,11 +134,13 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Kind::BtfId { btf: kptr.btf, id: kptr.id }
         } else {
             let Some(id) = self.known_type(call.proto.ret_btf)? else {
+                // The prototype of a kernel that names no type for its object.
                 return self.env.unsupported("result without a type", call.proto.name);
             };
             Kind::BtfId { btf: BtfRef::Kernel, id }
         };
         if let Kind::BtfId { id: TypeId(0), .. } = kind {
+            // Fields that hold nothing are refused with the map.
             return self.env.unsupported("result without a type", call.proto.name);
         }
         Ok(RegState { flags, ..RegState::pointer(kind) })
@@ -183,6 +187,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let limit = self.env.kernel.config("CONFIG_NR_CPUS")?;
         match limit.and_then(|limit| limit.parse::<u32>().ok()) {
             Some(limit) => Ok(limit.saturating_sub(1)),
+            // A kernel whose configuration is not known.
             None => self.env.unsupported("number of processors", ""),
         }
     }

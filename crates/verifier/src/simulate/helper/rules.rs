@@ -174,6 +174,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     fn push_call_back(&mut self, call: &Call<'_>, callback: Callback) -> Step {
         match call.subprog {
             Some(subprog) => self.push_callback(subprog, callback),
+            // `check_type` lets only functions pass, and `check_by_kind` notes them.
             None => self.env.unsupported("callback", "that is not known"),
         }
     }

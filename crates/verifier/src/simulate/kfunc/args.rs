@@ -198,11 +198,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Kind::ConstMapPtr { map, uid }
             | Kind::MapValue { map, uid }
             | Kind::MapKey { map, uid } => (map, uid),
-            // What else stands where a map would is no null pointer either.
-            Kind::BtfId { .. } if call.map.is_none() => return Ok(()),
-            Kind::NotInit | Kind::Scalar | Kind::Ctx | Kind::Stack => {
+            _ if !fills_place_of_map(state) => {
                 return self.env.reject(Kfunc::NotMapPointer { reg: at.reg.number() });
             }
+            _ if call.map.is_none() => return Ok(()),
+            // The kernel takes what stands there for a map's address and reads what is behind it:
+            // there is no answer to agree with.
             _ => return self.env.unsupported("kfunc argument", "map from another pointer"),
         };
         if let Some((before, before_uid)) = call.map {
@@ -272,12 +273,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         if self.kfunc_signature(at.kfunc)?.is(Special::CastToKernCtx) {
             let Some(kernel) = self.env.kernel.btf(None)? else {
+                // `check_allowed` refused kfuncs of a kernel without BTF.
                 return self.env.unsupported("BTF", "of the kernel");
             };
             let context =
                 crate::analysis::prog_context::kernel_context(kernel, self.env.prog.rules);
             let ty = context.and_then(|id| kernel.type_by_id(id).ok());
             let Some(ty) = ty else {
+                // A kernel with this kfunc has the structure.
                 return self.env.unsupported("kernel BTF", "bpf_ctx_convert");
             };
             if !ty.kind().is_composite() {
@@ -317,4 +320,21 @@ enum Class {
     Memory(u32),
     /// Memory with its size in the next argument.
     MemoryAndSize(SizeArg),
+}
+
+/// Whether something stands where pointers to maps have the map: in the kernel's register that is
+/// a union with what belongs to other kinds (`struct bpf_reg_state`).
+const fn fills_place_of_map(state: &RegState) -> bool {
+    match state.kind {
+        Kind::ConstMapPtr { .. }
+        | Kind::MapValue { .. }
+        | Kind::MapKey { .. }
+        | Kind::BtfId { .. }
+        | Kind::Dynptr { .. }
+        | Kind::Func(_) => true,
+        Kind::Packet { range } | Kind::PacketMeta { range } => range != 0,
+        Kind::Mem { size, dynptr_id } => size != 0 || dynptr_id != 0,
+        Kind::Socket | Kind::XdpSock => state.from_map != 0,
+        _ => false,
+    }
 }

@@ -127,6 +127,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let kernel = self.btf(crate::state::BtfRef::Kernel)?;
         let signature = Signature::of(kernel, &called, flags, self.env.prog.rules);
         let Some(signature) = signature.filter(|_| called.offset == 0) else {
+            // A kfunc of a module, or one whose types the kernel would not have registered.
             return self.env.unsupported("kfunc prototype", called.name);
         };
         *self.signatures.at_mut(kfunc.0 as usize)? = Some(signature);
@@ -181,6 +182,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let callback = match special {
             Some(Special::RbtreeAdd) => match call.root {
                 Some(root) => Callback::RbtreeLess { root },
+                // Its first argument is the root, which was tested.
                 None => return self.env.unsupported("callback", "of a tree without a root"),
             },
             Some(Special::WqSetCallback) => Callback::Workqueue,
@@ -277,10 +279,12 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// path goes on with none (`process_iter_next_call`).
     fn fork_iteration(&mut self, call: &Call) -> Step {
         let Some(place) = call.iter else {
+            // Its first argument is the iterator, which was tested (`btf_check_iter_kfuncs`).
             return self.env.unsupported("iterator", "next without an iterator");
         };
         let (frame, slot) = (place.frame, usize::from(place.slot));
         let Kind::Iter { state, .. } = self.slot(frame, slot)?.reg.kind else {
+            // Its first argument is the iterator, which was tested (`btf_check_iter_kfuncs`).
             return self.env.unsupported("iterator", "next without an iterator");
         };
         match state {

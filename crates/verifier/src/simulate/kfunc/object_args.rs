@@ -53,6 +53,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
             PointerClass::Map => {
                 let Some(map) = self.kernel_type_of(RegBase::ConstMapPtr)? else {
+                    // A kernel whose table of register types is not known.
                     return self.env.unsupported("kfunc argument", "map");
                 };
                 self.check_object_arg(at, state, map)
@@ -114,11 +115,13 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     ) -> Step {
         let (reg_btf, kernel) = (self.btf(btf)?, self.btf(BtfRef::Kernel)?);
         let (Ok(has), Ok(wanted)) = (reg_btf.type_by_id(id), kernel.type_by_id(target)) else {
+            // Registers and prototypes have types that BTF has.
             return self.env.unsupported("BTF", "of a kfunc's argument");
         };
         let strict = (self.kfunc_signature(at.kfunc)?.releases() && state.ref_id != 0)
             || is_no_cast_alias(has.name(), wanted.name());
         let Ok(has) = reg_btf.skip_modifiers(id) else {
+            // Registers and prototypes have types that BTF has.
             return self.env.unsupported("BTF", "of a kfunc's argument");
         };
         let is_local = state.flags.contains(TypeFlags::MEM_ALLOC);
@@ -208,6 +211,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         };
         let usage = match (arg.uninit, kind) {
             (true, Some((kind, clone_ref))) => DynptrUse::Make { kind, clone_ref },
+            // No other kfunc of 6.12 or 6.18 makes one.
             (true, None) => return self.env.unsupported("dynptr", "made by this kfunc"),
             (false, kind) => {
                 DynptrUse::Use { kind: kind.map(|(kind, _)| kind), read_only: is_const }
@@ -240,6 +244,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let named = ty.and_then(|ty| Some((ty.name().strip_prefix("bpf_iter_")?, ty.size()?)));
         let Some((name, size)) = named else {
             if state.kind != Kind::Stack || !state.flags.is_empty() {
+                // `btf_check_iter_kfuncs` registers no kfunc whose iterator is no such structure.
                 return self.env.unsupported("iterator", "of an unknown type");
             }
             return self.env.reject(Kfunc::InvalidIterator { arg: at.number });
@@ -322,6 +327,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     fn check_node_arg(&mut self, at: At, kind: GraphKind, call: &mut Call) -> Step {
         let Some(root) = call.root else {
+            // All kfuncs of 6.12 and 6.18 that take nodes take the root before.
             return self.env.unsupported("graph", "node without a root");
         };
         self.check_graph_node(at.reg, kind, &root)?;
@@ -386,7 +392,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let record = self.map_record(map.0)?;
         let has_task_work = self.record_has(record, FieldKinds::TASK_WORK)?;
         if record.is_none() {
-            // The kernel reads through a null pointer.
+            // The kernel reads through a null pointer: there is no answer to agree with.
             return self.env.unsupported("kfunc argument", "map without special fields");
         }
         if !has_task_work && !self.record_has(record, FieldKinds::WORKQUEUE)? || field == map {

@@ -162,14 +162,17 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Some(Special::PercpuObjNew) => self.new_object(call, true)?,
             Some(Special::RefcountAcquire) => match call.object {
                 Some((btf, id)) => allocated(btf, id),
+                // Its argument was tested and noted.
                 None => return self.env.unsupported("kfunc result", "without its argument"),
             },
             _ if node.is_some() => match &call.root {
                 Some(root) => Self::graph_node(root),
+                // All kfuncs of 6.12 and 6.18 that give nodes take the root.
                 None => return self.env.unsupported("kfunc result", "node without a root"),
             },
             Some(Special::CastToKernCtx) => {
                 let Some(id) = call.context else {
+                    // Its argument was tested and noted.
                     return self.env.unsupported("kfunc result", "context");
                 };
                 let mut pointer = kernel_object(id);

@@ -38,6 +38,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     pub(super) fn jit_has_atomic(&self) -> Step<bool> {
         const LOOPS: [AtomicOp; 3] = [AtomicOp::FetchAnd, AtomicOp::FetchOr, AtomicOp::FetchXor];
         if self.env.kernel.id().arch != "amd64" {
+            // The built-in kernels are of this architecture.
             return self.env.unsupported("arena", "atomics of another architecture than amd64");
         }
         Ok(match self.op(self.insn)? {

@@ -59,12 +59,11 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return self.env.reject_with(Errno::EFAULT, Path::Bug { what: Text::format(what) });
         }
         let Some(record) = self.type_record(part.btf, part.id)? else { return Ok(()) };
-        let (off, end) = (i64::from(part.off), i64::from(part.off) + i64::from(part.size));
+        let (off, end) =
+            (part.off.cast_unsigned(), part.off.cast_unsigned().wrapping_add(part.size));
         let mut fields = self.record(record)?.fields.iter();
-        let touched = fields.find(|field| {
-            let start = i64::from(field.offset);
-            off < start + i64::from(field.size) && start < end
-        });
+        let touched =
+            fields.find(|field| off < field.offset.wrapping_add(field.size) && field.offset < end);
         match touched.map(|field| field.kind.name()) {
             Some(field) => self.env.reject(BtfAccess::SpecialField { field }),
             None => Ok(()),

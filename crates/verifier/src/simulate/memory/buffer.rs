@@ -43,18 +43,9 @@ pub(crate) struct FilledStack {
 /// Sizes must be below this (`BPF_MAX_VAR_SIZ`).
 const MAX_SIZE: u64 = 1 << 29;
 
-/// Whether accesses to such memory fail when their size is negative.
-const fn refuses_negative(kind: Kind) -> bool {
-    use Kind as K;
-    let refuses_by_range = matches!(
-        kind,
-        K::Packet { .. } | K::PacketMeta { .. } | K::MapKey { .. } | K::MapValue { .. }
-    );
-    refuses_by_range || matches!(kind, K::Mem { .. } | K::Stack)
-}
-
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
-    /// `size` bytes behind an argument (`check_helper_mem_access`). Gives the stack that the call
+    /// `size` bytes behind an argument (`check_helper_mem_access`), which count as negative from
+    /// 2 GiB on: some kinds of memory do not mind. Gives the stack that the call
     /// has to write, for [`BufferUse::Fill`] of stack memory.
     pub(crate) fn check_buffer(
         &mut self,
@@ -64,10 +55,6 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         access: BufferUse,
     ) -> Step<Option<FilledStack>> {
         let pointer = self.copy_of(reg)?;
-        if i32::try_from(size).is_err() && !refuses_negative(pointer.kind) {
-            // The kernel counts it as negative, which some kinds of memory do not mind.
-            return self.env.unsupported("buffer argument", "of 2 GiB or more");
-        }
         let part = Part { reg, off: pointer.off, size, zero_size_allowed };
         let writes = matches!(access, BufferUse::Write | BufferUse::Fill);
         match pointer.kind {
@@ -120,7 +107,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 false => Err(Stop::Rejected(Errno::EACCES)),
             };
         }
-        let last = part.size.cast_signed() - 1;
+        let last = part.size.cast_signed().wrapping_sub(1);
         let span = Span { base: part.reg, off: last, size: 1 };
         let access = if writes { Access::Write(None) } else { Access::Read(None) };
         self.access(span, access, false, false)

@@ -115,6 +115,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             RegBase::Buf => Kind::Buf,
             RegBase::Mem => Kind::Mem { size: 0, dynptr_id: 0 },
             RegBase::BtfId => Kind::BtfId { btf: BtfRef::Kernel, id: self.kernel_type(field.btf)? },
+            // No context of 6.12 or 6.18 has a field of another kind.
             other => return self.env.unsupported("context field", other.kernel_name()),
         };
         let range = if field.is_retval { self.traced_return_range()? } else { None };
@@ -124,6 +125,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The id of a type in the kernel's BTF.
     pub(super) fn kernel_type(&mut self, ty: Option<TypeRef<'_>>) -> Step<TypeId> {
         let Some(ty) = ty else {
+            // Facts that name no type for a pointer: the built-in ones all do.
             return self.env.unsupported("context field", "pointer without a type");
         };
         if let Some(id) = ty.id {
@@ -132,6 +134,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let btf = self.btf(BtfRef::Kernel)?;
         match btf.find_by_name(ty.name, ty.kind.into()) {
             Some(id) => Ok(id),
+            // Facts of another kernel than the BTF.
             None => self.env.unsupported("context field", ty.name),
         }
     }
@@ -147,6 +150,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         match hook.and_then(|hook| hook.ret) {
             Some(ReturnRange::Within(min, max)) => Ok(Some((min, max))),
             Some(ReturnRange::Any) => Ok(None),
+            // It was measured of all hooks to which programs attach.
             None => self.env.unsupported("return value of an LSM hook", name),
         }
     }

@@ -128,6 +128,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     ) -> Step<u64> {
         let desc = self.env.map(map.index)?;
         if desc.spec.map_type != MapType::ARRAY {
+            // Arenas have no values: no key has a size of 0.
             return self.env.unsupported("constant map", "of another type than array");
         }
         if desc.spec.max_entries != 1 {
@@ -138,11 +139,11 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let mut bytes = [0u8; 8];
         if let Some(contents) = &desc.contents {
             let from = usize::try_from(offset).unwrap_or(usize::MAX);
-            let found = contents.get(from..).and_then(|rest| rest.get(..size as usize));
-            let (Some(found), Some(room)) = (found, bytes.get_mut(..size as usize)) else {
-                return self.env.unsupported("constant map", "with incomplete contents");
-            };
-            room.copy_from_slice(found);
+            let found = contents.get(from..).unwrap_or_default().iter();
+            // What was not written is zero.
+            for (byte, found) in bytes.iter_mut().take(size as usize).zip(found) {
+                *byte = *found;
+            }
         }
         let number = u64::from_le_bytes(bytes);
         let shift = 64 - 8 * size.min(8);

@@ -235,6 +235,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let Part { off, size, .. } = part;
         let reg = part.reg.number();
         if off < 0 {
+            let size = size.cast_signed();
             return self.env.reject(Memory::Buffer { reg, info, off, size });
         }
         if !pointer.value.bits.equals(0) {

@@ -18,6 +18,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     pub(crate) fn check_map_field(&mut self, reg: Reg, kind: FieldKind) -> Step<(MapRef, u32)> {
         let (state, field) = (self.copy_of(reg)?, kind.name());
         let Kind::MapValue { map, uid } = state.kind else {
+            // Arguments of helpers and kfuncs for such fields take values of maps only.
             return self.env.unsupported("map field", "not in a map");
         };
         let constant =
@@ -49,7 +50,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A work queue where the kernel looks only at the known bits of its place.
     fn check_workqueue(&mut self, state: &RegState, map: MapRef, uid: u32) -> Step<(MapRef, u32)> {
         let Some(record) = self.map_record(map)? else {
-            // The kernel reads through a null pointer.
+            // The kernel reads through a null pointer: there is no answer to agree with.
             return self.env.unsupported("work queue", "in a map without special fields");
         };
         // `-EINVAL` stands for none.

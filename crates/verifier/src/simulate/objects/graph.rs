@@ -71,6 +71,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Whether the lock beside an object is held (`check_reg_allocation_locked`).
     fn is_locked(&mut self, reg: &RegState) -> Step<bool> {
         let Some(lock) = LockId::of(reg) else {
+            // Only values of maps and objects of the program have fields (`reg_record`).
             return self.env.unsupported("graph", "root elsewhere");
         };
         if self.cur.resources.locks == 0 {

@@ -19,6 +19,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// (`check_map_kptr_access`). Sets the register of a load.
     pub(crate) fn access_kptr(&mut self, field: &Field, access: Access) -> Step {
         let FieldKind::Kptr(kptr) = field.kind else {
+            // `kptr_at` finds pointer fields only.
             return self.env.unsupported("kptr", "of another kind");
         };
         let op = self.op(self.insn)?;
@@ -29,6 +30,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         match access {
             Access::Read(dst) => match dst {
                 Some(dst) => self.load_kptr(&kptr, dst),
+                // Only callees and atomics read into no register: callees were refused with the
+                // bounds (`check_map_fields`), atomics are not plain.
                 None => self.env.unsupported("kptr", "load into no register"),
             },
             Access::Write(value) => {

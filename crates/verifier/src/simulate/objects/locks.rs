@@ -120,6 +120,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         match LockId::of(&state) {
             Some(id) => Ok(id),
+            // Only values of maps and objects of the program have fields (`reg_record`).
             None => self.env.unsupported("lock", "neither in a map nor allocated"),
         }
     }

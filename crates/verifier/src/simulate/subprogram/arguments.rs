@@ -196,6 +196,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     fn argument(&mut self, of: &Subject<'a>, func: TypeId, arg: u32, ty: TypeId) -> Step<ArgKind> {
         let tags = self.tags_of(of, func, arg)?;
         let Ok(ty) = of.btf.skip_modifiers(ty) else {
+            // Kernels load no BTF with such chains.
             return self.env.unsupported("BTF", "chain of modifiers");
         };
         if let TypeData::Ptr(target) = ty.data()
@@ -264,6 +265,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             return Ok(Some(ArgKind::Ctx));
         }
         let Ok(to) = of.btf.skip_modifiers(target) else {
+            // Kernels load no BTF with such chains.
             return self.env.unsupported("BTF", "chain of modifiers");
         };
         if is_dynptr(&to) {
@@ -327,6 +329,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
                 let (kind, name) = (kind.name(), Text::new("(anon)"));
                 self.env.reject(Functions::UntrustedType { arg, kind, name })
             }
+            // The id is one of the kernel's types.
             None => self.env.unsupported("kernel BTF", "type"),
         }
     }
@@ -341,6 +344,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             return self.env.reject(Functions::CandidateError { arg, kind, name });
         }
         let Some(btf) = kernel.btf(None)? else {
+            // A kernel whose BTF is not known.
             return self.env.unsupported("kernel BTF", "none");
         };
         let mut found = btf

@@ -24,6 +24,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A call of a function of the program.
     pub(crate) fn call_subprogram(&mut self) -> Step<Next> {
         let Target::Subprog(subprog) = self.env.code.aux(self.insn)?.target else {
+            // `resolve_calls` found the function of every such call.
             return self.env.unsupported("subprogram call", "unresolved");
         };
         let mismatch = self.check_arguments(subprog)?;

@@ -217,12 +217,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// Whether a map's elements may be walked over.
     fn check_map_callback(&mut self, map: MapRef) -> Step {
-        let desc = self.env.map(map.index)?;
-        let spec = if map.inner { desc.inner.as_deref() } else { Some(&desc.spec) };
-        let Some(map_type) = spec.map(|spec| spec.map_type) else {
-            return self.env.unsupported("callback", "inner map");
-        };
-        let facts = self.env.kernel.map_type(map_type)?;
+        let facts = self.env.kernel.map_type(self.map_spec(map)?.map_type)?;
         let has = |op| facts.as_ref().is_some_and(|facts| facts.op(op).is_some());
         if has("map_set_for_each_callback_args") && has("map_for_each_callback") {
             return Ok(());
@@ -237,6 +232,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             kernel.btf(None)?.and_then(|btf| btf.find_by_name("vm_area_struct", BtfKind::Struct));
         match id {
             Some(id) => Ok(RegState::pointer(Kind::BtfId { btf: BtfRef::Kernel, id })),
+            // A kernel whose BTF is not known.
             None => self.env.unsupported("kernel BTF", "vm_area_struct"),
         }
     }

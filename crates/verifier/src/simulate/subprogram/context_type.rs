@@ -23,6 +23,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let kernel = self.env.kernel;
         match kernel.btf(None)? {
             Some(kernel) => Ok(is_context(kernel, btf, id, prog_type)),
+            // A kernel whose BTF is not known.
             None => self.env.unsupported("kernel BTF", "none"),
         }
     }
@@ -36,6 +37,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             .and_then(|btf| btf.skip_modifiers(program_context(btf, prog_type)?).ok());
         match found {
             Some(ty) => Ok(ty),
+            // A kernel whose BTF is not known, or lacks `struct bpf_ctx_convert`.
             None => self.env.unsupported("kernel BTF", "context types"),
         }
     }
@@ -53,7 +55,10 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         if by_typedef && is_user_registers(btf, id) {
             return Ok(());
         }
-        let Ok(ty) = btf.skip_modifiers(id) else { return self.env.unsupported("BTF", "chain") };
+        let Ok(ty) = btf.skip_modifiers(id) else {
+            // Kernels load no BTF with such chains.
+            return self.env.unsupported("BTF", "chain");
+        };
         if ty.kind() == Kind::Void {
             return Ok(());
         }
@@ -106,6 +111,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         if self.env.kernel.config("CONFIG_X86")?.is_some() {
             return Ok("pt_regs");
         }
+        // The built-in kernels are of this architecture.
         self.env.unsupported("context of this architecture", "PERF_EVENT")
     }
 }
