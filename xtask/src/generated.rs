@@ -20,6 +20,7 @@ use veristable_isa::asm;
 use veristable_kernel::Profile;
 use veristable_oracle::{Oracle, Remembered};
 use veristable_program::Capabilities;
+use veristable_verifier::Machine;
 use veristable_verifier::messages::AREAS;
 
 /// Options of `cargo xtask gen`.
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = Options::default().mistaken)]
     mistaken: u32,
 
-    /// Capabilities of the loader, separated by commas, or `none` [default: all]
+    /// Capabilities of every loader, separated by commas, `all` or `none` [default: a mix of them]
     #[arg(long)]
     caps: Option<String>,
 
@@ -106,10 +107,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let named = args.oracle.strip_prefix("vm:").and_then(|name| name.split('*').next());
     let name = args.kernel.as_deref().or(named).unwrap_or("6.18.15");
     let kernel = veristable_profiles::open(name)?;
-    let options =
-        Options { mistaken: args.mistaken, capabilities: capabilities(args.caps.as_deref())? };
+    let capabilities = args.caps.as_deref().map(Capabilities::from_text).transpose();
+    let capabilities = capabilities.map_err(|why| anyhow::anyhow!(why))?;
+    let options = Options { mistaken: args.mistaken, capabilities };
     let generator = Generator::new(&kernel, options);
-    let machine = oracle.as_mut().map(|oracle| machine_of(oracle)).unwrap_or_default();
+    // As the guests are, unless one says otherwise.
+    let open = Machine { unprivileged_disabled: false, ..Machine::default() };
+    let machine = oracle.as_mut().map_or(open, |oracle| machine_of(oracle));
     let run_options = RunOptions {
         timeout: Duration::from_secs(15),
         machine,
@@ -169,15 +173,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     eprintln!();
     sums.print(args);
     Ok(())
-}
-
-fn capabilities(names: Option<&str>) -> Result<Capabilities> {
-    let Some(names) = names else { return Ok(Capabilities::all()) };
-    let names = names.split(',').map(str::trim).filter(|name| *name != "none");
-    names.into_iter().try_fold(Capabilities::empty(), |caps, name| {
-        let cap = Capabilities::from_name(&name.to_ascii_uppercase());
-        Ok(caps | cap.with_context(|| format!("no capability {name:?}"))?)
-    })
 }
 
 /// Whether anything that was compared differs.

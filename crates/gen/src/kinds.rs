@@ -10,6 +10,8 @@ use veristable_kernel::{
 };
 use veristable_program::{Attach, ProgFlags};
 
+use crate::loader::Loader;
+
 use crate::value::{Range, Value, What};
 
 /// A row of the table.
@@ -154,6 +156,12 @@ pub(crate) enum Loaded {
     Nullable(What),
 }
 
+impl Place {
+    const fn is_packet(&self) -> bool {
+        matches!(self.value, Loaded::Packet | Loaded::PacketMeta | Loaded::Value(Value::PacketEnd))
+    }
+}
+
 /// A kind of program on a kernel.
 #[derive(Debug)]
 pub(crate) struct Kind<'k> {
@@ -163,7 +171,8 @@ pub(crate) struct Kind<'k> {
     pub(crate) expected_attach_type: AttachType,
     /// Name of the context's structure.
     pub(crate) context: Option<&'k str>,
-    facts: OnceLock<Facts<'k>>,
+    /// One for each [`Loader::number`].
+    facts: [OnceLock<Facts<'k>>; Loader::COUNT],
 }
 
 /// What a kind may do; looked up once.
@@ -185,7 +194,7 @@ fn kind<'k>(row: Row, kernel: &'k dyn Kernel) -> Option<Kind<'k>> {
     let context = ProgContext { expected_attach_type, ..ProgContext::of(row.prog_type) };
     let facts = kernel.prog_type(&context).ok().flatten()?;
     let context = facts.context_struct;
-    Some(Kind { row, attach, expected_attach_type, context, facts: OnceLock::new() })
+    Some(Kind { row, attach, expected_attach_type, context, facts: Default::default() })
 }
 
 fn attach(row: Row, kernel: &dyn Kernel) -> Option<(Attach, AttachType)> {
@@ -235,16 +244,22 @@ impl<'k> Kind<'k> {
         }
     }
 
-    /// What it may do on this kernel.
-    pub(crate) fn facts(&self, kernel: &'k dyn Kernel) -> &Facts<'k> {
-        self.facts.get_or_init(|| {
+    /// What it may do on this kernel if such a loader loads it.
+    pub(crate) fn facts(&self, kernel: &'k dyn Kernel, loader: Loader) -> &Facts<'k> {
+        self.facts[loader.number()].get_or_init(|| {
             let program = self.program();
-            Facts {
-                helpers: helpers(kernel, &program),
-                kfuncs: kfuncs(kernel, &program),
-                places: places(self, kernel, &program),
-                returns: kernel.return_range(&program).unwrap_or(ReturnRange::Any),
-            }
+            let mut helpers = helpers(kernel, &program);
+            helpers.retain(|helper| {
+                let needs = kernel.helper_needs(HelperId(helper.id.cast_unsigned()), &program);
+                needs.is_ok_and(|needs| loader.has(needs))
+            });
+            let kfuncs = if loader.bpf { kfuncs(kernel, &program) } else { Vec::new() };
+            let mut places = places(self, kernel, &program);
+            // `cg_skb_is_valid_access` shows packets to those with CAP_BPF only.
+            let shows_packet = loader.bpf || self.row.prog_type != ProgType::CGROUP_SKB;
+            places.retain(|place| shows_packet || !place.is_packet());
+            let returns = kernel.return_range(&program).unwrap_or(ReturnRange::Any);
+            Facts { helpers, kfuncs, places, returns }
         })
     }
 }

@@ -13,6 +13,7 @@ mod choices;
 mod code;
 mod edit;
 mod kinds;
+mod loader;
 mod minimise;
 pub mod mutants;
 mod pool;

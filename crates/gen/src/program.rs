@@ -7,24 +7,25 @@ use veristable_program::{Capabilities, InfoTable, LoadRequest, ProgFlags};
 use crate::build::{Builder, Plan};
 use crate::choices::Choices;
 use crate::kinds::{Kind, kinds};
+use crate::loader::{Loader, mixed};
 use crate::pool::Pool;
 use crate::{Random, mutants};
 
 /// Changes when the same seed gives other programs than before.
-pub const GENERATION: u32 = 1;
+pub const GENERATION: u32 = 2;
 
 /// What is wanted of generated programs.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Programs that get at least one chance of a mistake, of a hundred.
     pub mistaken: u32,
-    /// What the loader may do.
-    pub capabilities: Capabilities,
+    /// What the loader may do; without, all of it in most programs, less or nothing in the others.
+    pub capabilities: Option<Capabilities>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { mistaken: 55, capabilities: Capabilities::all() }
+        Self { mistaken: 55, capabilities: None }
     }
 }
 
@@ -32,7 +33,6 @@ impl Default for Options {
 pub struct Generator<'k> {
     kernel: &'k dyn Kernel,
     kinds: Vec<Kind<'k>>,
-    weights: Vec<(u32, usize)>,
     pool: Pool,
     options: Options,
 }
@@ -46,8 +46,7 @@ impl<'k> Generator<'k> {
         contexts.sort_unstable();
         contexts.dedup();
         let pool = Pool::new(&contexts);
-        let weights = kinds.iter().enumerate().map(|(at, kind)| (kind.row.weight, at)).collect();
-        Self { kernel, kinds, weights, pool, options }
+        Self { kernel, kinds, pool, options }
     }
 
     /// Program number `index` of a seed: always the same one.
@@ -65,9 +64,12 @@ impl<'k> Generator<'k> {
     }
 
     fn build(&self, mut choices: Choices<'_>) -> LoadRequest {
-        let kind = choices.weighted(&self.weights).and_then(|at| self.kinds.get(at));
-        let Some(kind) = kind else { return LoadRequest::default() };
         let mistaken = choices.percent(self.options.mistaken);
+        let capabilities = self.options.capabilities.unwrap_or_else(|| mixed(&mut choices));
+        let loader = Loader::of(capabilities);
+        let Some(kind) = self.kind(&mut choices, loader, mistaken) else {
+            return LoadRequest::default();
+        };
         // Either rules are broken while the program is built, or it is changed afterwards.
         let changed = mistaken && choices.percent(20);
         let slips = match mistaken && !changed {
@@ -76,9 +78,11 @@ impl<'k> Generator<'k> {
         };
         let budget = choices.pick([16, 24, 40, 40, 60, 60, 90, 120]);
         let flags = flags(&mut choices, kind, mistaken);
-        let typed = choices.percent(70);
+        // Loading BTF takes CAP_BPF.
+        let typed = choices.percent(70) && loader.bpf;
         let plan = Plan {
             typed,
+            loader,
             sleepable: flags.contains(ProgFlags::SLEEPABLE),
             strict: flags.contains(ProgFlags::STRICT_ALIGNMENT),
             budget,
@@ -99,7 +103,7 @@ impl<'k> Generator<'k> {
             attach: kind.attach.clone(),
             license: license.to_owned(),
             flags,
-            capabilities: self.options.capabilities,
+            capabilities,
             insns: code.finish(),
             maps: maps.collect(),
             ..LoadRequest::default()
@@ -116,6 +120,18 @@ impl<'k> Generator<'k> {
                 .map_or(request, |mutant| mutant.request),
             None => request,
         }
+    }
+
+    /// A kind of program that the loader may load, or now and then one that it may not.
+    fn kind(&self, choices: &mut Choices<'_>, loader: Loader, mistaken: bool) -> Option<&Kind<'k>> {
+        let any = mistaken && choices.percent(1);
+        let weigh = |kind: &Kind<'_>| match any || loader.may_load(kind.row.prog_type) {
+            true => kind.row.weight,
+            false => 0,
+        };
+        let weights: Vec<_> =
+            self.kinds.iter().enumerate().map(|(at, kind)| (weigh(kind), at)).collect();
+        choices.weighted(&weights).and_then(|at| self.kinds.get(at))
     }
 
     /// A line for the beginning of each function and for some instructions in between.

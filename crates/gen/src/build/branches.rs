@@ -12,7 +12,14 @@ impl Builder<'_, '_> {
         let dst = if self.slip() {
             Reg::new(self.choices.below(11) as u8)
         } else if self.choices.percent(10) {
-            match self.find(|value| !matches!(value, Value::Uninit)) {
+            let perfmon = self.loader.perfmon;
+            let comparable = |value: Value| match value {
+                Value::Uninit => false,
+                Value::Scalar(_) => true,
+                // Comparing addresses tells something of them.
+                _ => perfmon || value.null() != 0,
+            };
+            match self.find(comparable) {
                 Some(reg) => reg,
                 None => self.scalar(),
             }

@@ -86,7 +86,7 @@ impl Builder<'_, '_> {
 
     /// Functions that can still be made: more would make programs large and call chains deep.
     fn room(&self) -> bool {
-        self.pending.len() < 4 && self.arguments_free() && !self.locked
+        self.loader.bpf && self.pending.len() < 4 && self.arguments_free() && !self.locked
     }
 
     /// What a function of its own sees of a value that the caller passes.
@@ -100,7 +100,7 @@ impl Builder<'_, '_> {
 
     /// Calls a function of the program.
     pub(super) fn static_call(&mut self) -> bool {
-        if !self.room() {
+        if !self.room() && !(self.slip() && self.arguments_free() && self.pending.len() < 4) {
             return false;
         }
         let statics = &self.pool.statics;

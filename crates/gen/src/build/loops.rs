@@ -4,6 +4,7 @@
 use veristable_isa::{AluOp, CmpOp, Op, Operand, Reg, Width};
 
 use super::Builder;
+use crate::loader::Loader;
 use crate::value::{Range, State, Value};
 
 impl Builder<'_, '_> {
@@ -19,9 +20,15 @@ impl Builder<'_, '_> {
     }
 
     /// Whether there may be one more loop in the program.
+    ///
+    /// Without CAP_BPF there must be none. Without CAP_PERFMON each way out of a round is followed
+    /// as a misprediction too, and that never ends: a kernel spends its million instructions.
     pub(super) fn another_loop(&mut self) -> bool {
-        const MOST: u32 = 3;
-        let more = self.loops < MOST;
+        let most = match self.loader {
+            Loader { bpf: false, .. } | Loader { perfmon: false, .. } => u32::from(self.slip()),
+            _ => 3,
+        };
+        let more = self.loops < most;
         self.loops += u32::from(more);
         more
     }
@@ -44,6 +51,7 @@ impl Builder<'_, '_> {
             return false;
         }
         let times = match self.depth {
+            _ if !self.loader.perfmon => self.choices.pick([1, 2, 3]),
             0 => self.choices.pick([1, 2, 3, 4, 5, 8, 10, 16, 30]),
             _ => self.choices.pick([1, 2, 3, 4]),
         };

@@ -80,7 +80,12 @@ impl Builder<'_, '_> {
         let own = |field: &(Field, i32)| {
             matches!(field.0, Field::List | Field::Tree | Field::NodePointer)
         };
-        (self.typed || !map.fields.iter().any(own)) && (for_sleepers || !self.is_sleepable)
+        (self.typed || !map.fields.iter().any(own))
+            && (self.loader.bpf || map.desc.spec.btf.is_none())
+            && (for_sleepers || !self.is_sleepable)
+            // Arithmetic to where a field is goes out of range (`sanitize_check_bounds`).
+            && (self.loader.perfmon || map.fields.first().is_none_or(|(_, off)| *off == 0))
+            && self.loader.may_make(map.map_type())
     }
 
     /// Key and value size.
@@ -281,6 +286,11 @@ impl Builder<'_, '_> {
             self.state.set(dst, Value::Memory(Memory { off: memory.off + by, ..memory }));
             return true;
         }
+        // Others than values of maps have no limit for `retrieve_ptr_limit`.
+        let limited = self.loader.perfmon || matches!(memory.region, Region::MapValue(_));
+        if !limited && !self.slip() {
+            return false;
+        }
         let pinned = self.pinned;
         self.pin(dst);
         let most = self.choices.below(left as usize - 1) as i32 + 1;
@@ -317,7 +327,9 @@ impl Builder<'_, '_> {
                 self.op(Op::Store { size, base, off, value });
             }
             7 if write => {
-                let src = if self.choices.percent(90) {
+                // Only those who may see addresses may store them.
+                let number = self.choices.percent(90) || !self.loader.perfmon;
+                let src = if number && !self.slip() {
                     self.scalar()
                 } else {
                     self.find(|value| value != Value::Uninit).unwrap_or(base)
@@ -506,6 +518,7 @@ impl Builder<'_, '_> {
         let Some(reg) = self.find(usable) else { return false };
         let Value::Object { what, owner, .. } = self.state.reg(reg) else { return false };
         let id = match what {
+            What::Kernel(..) if !self.loader.perfmon && !self.slip() => return false,
             What::Kernel(id, _) => id,
             What::Socket | What::SockCommon | What::TcpSock | What::FlowKeys | What::XdpSock => {
                 let fields: &[i16] = match what {

@@ -20,6 +20,7 @@ use veristable_kernel::{Kernel, ProgType, ReturnRange};
 use crate::choices::Choices;
 use crate::code::Code;
 use crate::kinds::{Facts, Kind};
+use crate::loader::Loader;
 use crate::pool::Pool;
 use crate::value::{Range, State, Value};
 use functions::{Form, Pending};
@@ -42,6 +43,7 @@ pub(crate) struct Builder<'a, 'k> {
     pub(crate) starts: Vec<(usize, u32)>,
     /// Whether the program has BTF.
     pub(crate) typed: bool,
+    pub(crate) loader: Loader,
     /// Whether it is loaded with BPF_F_SLEEPABLE.
     pub(crate) is_sleepable: bool,
     /// Whether unaligned accesses are refused.
@@ -81,6 +83,7 @@ pub(crate) struct Builder<'a, 'k> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) typed: bool,
+    pub(crate) loader: Loader,
     pub(crate) sleepable: bool,
     pub(crate) strict: bool,
     pub(crate) budget: usize,
@@ -102,13 +105,14 @@ impl<'a, 'k> Builder<'a, 'k> {
             pool,
             kernel,
             kind,
-            facts: kind.facts(kernel),
+            facts: kind.facts(kernel, plan.loader),
             choices,
             code: Code::default(),
             state: State::new(),
             maps: Vec::new(),
             starts: Vec::new(),
             typed: plan.typed,
+            loader: plan.loader,
             is_sleepable: plan.sleepable,
             strict: plan.strict,
             sleepable: plan.sleepable,

@@ -34,7 +34,7 @@ impl Builder<'_, '_> {
         }
         let room = self.choices.pick([1, 2, 4, 8, 14, 20, 34, 40, 54, 64]);
         // What is added may be a number that is only bounded.
-        if self.choices.percent(25) {
+        if self.choices.percent(25) && (self.loader.perfmon || self.slip()) {
             self.pin(limit);
             let index = self.bounded(self.choices_mask(), 0);
             self.unpin(limit);

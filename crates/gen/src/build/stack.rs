@@ -187,6 +187,10 @@ impl Builder<'_, '_> {
 
     /// A load or store at an offset that is not known.
     pub(super) fn stack_at_variable(&mut self) -> bool {
+        // Mispredicted, the offset would be anything (`bypass_spec_v1`).
+        if !self.loader.perfmon && !self.slip() {
+            return false;
+        }
         let size = self.choices.pick([Size::B, Size::B, Size::H, Size::W, Size::DW]);
         let bytes = size.bytes() as i32;
         let span = self.choices.pick([8, 16, 16, 32]);
