@@ -257,7 +257,7 @@ fn targets_of(
 fn small_programs(set: &str, kernel: &Profile) -> Result<Option<Vec<Case>>> {
     let btf = kernel.btf(None)?;
     if set == "rules" {
-        return rule_files(kernel).map(Some);
+        return rule_requests(kernel).map(Some);
     }
     if set == "structural" {
         let own = structural::structural().into_iter();
@@ -279,7 +279,7 @@ fn small_programs(set: &str, kernel: &Profile) -> Result<Option<Vec<Case>>> {
 }
 
 /// The rule files of the verifier, so that their expectations can be held against a kernel.
-fn rule_files(kernel: &Profile) -> Result<Vec<Case>> {
+pub(crate) fn rule_requests(kernel: &Profile) -> Result<Vec<Case>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/verifier/tests/rules");
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {

@@ -50,6 +50,14 @@ impl Code {
         label
     }
 
+    /// Adds a slot as it is; if it jumps or calls, to a label.
+    pub(crate) fn raw(&mut self, insn: Insn, label: Option<Label>) {
+        if let Some(label) = label {
+            self.patches.push((self.insns.len(), label));
+        }
+        self.insns.push(insn);
+    }
+
     fn to(&mut self, label: Label, op: Op) {
         self.patches.push((self.insns.len(), label));
         self.op(op);

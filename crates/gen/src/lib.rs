@@ -12,6 +12,7 @@ mod build;
 mod choices;
 mod code;
 mod edit;
+mod graft;
 mod kinds;
 mod loader;
 mod minimise;

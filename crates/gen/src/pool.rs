@@ -81,6 +81,9 @@ pub(crate) struct Pool {
     /// The structure of objects that programs make: its id, size and the offsets of its list
     /// node and tree node.
     pub(crate) node: Node,
+    /// A structure of two numbers, and a type that is none.
+    pub(crate) pair: u32,
+    pub(crate) int: u32,
     /// Strings of line info: the file and the lines.
     pub(crate) file: u32,
     pub(crate) lines: Vec<u32>,
@@ -238,21 +241,33 @@ impl Pool {
             let proto = t.w.add_func_proto(t.int, &params);
             callbacks.push(t.w.add_func(name, proto, Linkage::Static).0);
         }
-        let globals = globals(&mut t, contexts);
+        let pair_members = [NewMember::at("a", t.u64, 0), NewMember::at("b", t.u64, 8)];
+        let pair = t.w.add_struct("pair", 16, &pair_members);
+        let globals = globals(&mut t, contexts, pair);
         let file = t.w.string("generated.c");
         let lines = ["x = 1;", "if (x > y)", "return x;", "call(x, y);", "loop();", "}"];
         let lines = lines.iter().map(|line| t.w.string(line)).collect();
         let ids = [t.int.0, t.u64.0];
         let btf = Blob::from(t.w.finish());
         let maps = maps(&btf, ids, &values);
-        Self { btf, maps, main, statics, callbacks, globals, node, file, lines }
+        Self {
+            btf,
+            maps,
+            main,
+            statics,
+            callbacks,
+            globals,
+            node,
+            pair: pair.0,
+            int: ids[0],
+            file,
+            lines,
+        }
     }
 }
 
 /// Global functions with arguments of every kind.
-fn globals(t: &mut Types, contexts: &[&str]) -> Vec<Global> {
-    let pair_members = [NewMember::at("a", t.u64, 0), NewMember::at("b", t.u64, 8)];
-    let pair = t.w.add_struct("pair", 16, &pair_members);
+fn globals(t: &mut Types, contexts: &[&str], pair: TypeId) -> Vec<Global> {
     let (pair, number) = (t.w.add_ptr(pair), t.w.add_ptr(t.u32));
     let dynptr = t.w.add_struct("bpf_dynptr", 16, &[]);
     let dynptr = t.w.add_reference(Kind::Const, "", dynptr);
@@ -367,6 +382,7 @@ fn maps(btf: &Blob, [int, u64]: [u32; 2], values: &[ValueType]) -> Vec<PoolMap> 
         };
         made.push(plain_map(MapDesc { spec, ..MapDesc::default() }));
     }
+    made.extend(named_maps(btf, int, values));
     for (number, value) in values.iter().enumerate() {
         // Every other one is a hash, whose elements may go away.
         let map_type = if number % 2 == 0 { MapType::ARRAY } else { MapType::HASH };
@@ -383,6 +399,38 @@ fn maps(btf: &Blob, [int, u64]: [u32; 2], values: &[ValueType]) -> Vec<PoolMap> 
         };
         let desc = Arc::new(MapDesc { spec, ..MapDesc::default() });
         made.push(PoolMap { desc, fields: value.fields.clone() });
+    }
+    made
+}
+
+/// Arrays of one element, two of most kinds, that scenes know by their names.
+fn named_maps(btf: &Blob, int: u32, values: &[ValueType]) -> Vec<PoolMap> {
+    let names: [&[&str]; 7] = [
+        &["locked", "locked2"],
+        &["timers", "timers2"],
+        &["queues", "queues2"],
+        &["tasks"],
+        &["holder", "holder2"],
+        &["kept"],
+        &["resilient", "resilient2"],
+    ];
+    let mut made = Vec::new();
+    for (value, names) in values.iter().zip(names) {
+        for name in names {
+            let spec = MapSpec {
+                name: (*name).to_owned(),
+                map_type: MapType::ARRAY,
+                key_size: 4,
+                value_size: value.size,
+                max_entries: 1,
+                btf_key_type_id: int,
+                btf_value_type_id: value.id.0,
+                btf: Some(btf.clone()),
+                ..MapSpec::default()
+            };
+            let desc = Arc::new(MapDesc { spec, ..MapDesc::default() });
+            made.push(PoolMap { desc, fields: value.fields.clone() });
+        }
     }
     made
 }

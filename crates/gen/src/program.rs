@@ -6,6 +6,7 @@ use veristable_program::{Capabilities, InfoTable, LoadRequest, ProgFlags};
 
 use crate::build::{Builder, Plan};
 use crate::choices::Choices;
+use crate::graft::Seed;
 use crate::kinds::{Kind, kinds};
 use crate::loader::{Loader, mixed};
 use crate::pool::Pool;
@@ -13,6 +14,9 @@ use crate::{Random, mutants};
 
 /// Changes when the same seed gives other programs than before.
 pub const GENERATION: u32 = 2;
+
+/// Programs made from seeds, of a hundred, if there are any.
+const GRAFTS: u32 = 25;
 
 /// What is wanted of generated programs.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +35,11 @@ impl Default for Options {
 
 /// Makes programs for one kernel.
 pub struct Generator<'k> {
-    kernel: &'k dyn Kernel,
-    kinds: Vec<Kind<'k>>,
-    pool: Pool,
+    pub(crate) kernel: &'k dyn Kernel,
+    pub(crate) kinds: Vec<Kind<'k>>,
+    pub(crate) pool: Pool,
     options: Options,
+    pub(crate) seeds: Vec<Seed>,
 }
 
 impl<'k> Generator<'k> {
@@ -46,7 +51,17 @@ impl<'k> Generator<'k> {
         contexts.sort_unstable();
         contexts.dedup();
         let pool = Pool::new(&contexts);
-        Self { kernel, kinds, pool, options }
+        Self { kernel, kinds, pool, options, seeds: Vec::new() }
+    }
+
+    /// Gives it programs, with their names, that some of the generated ones are made from.
+    #[must_use]
+    pub fn with_seeds<'s>(
+        mut self,
+        seeds: impl IntoIterator<Item = (&'s str, LoadRequest)>,
+    ) -> Self {
+        self.seeds = seeds.into_iter().filter_map(|(name, seed)| Seed::new(name, seed)).collect();
+        self
     }
 
     /// Program number `index` of a seed: always the same one.
@@ -64,6 +79,11 @@ impl<'k> Generator<'k> {
     }
 
     fn build(&self, mut choices: Choices<'_>) -> LoadRequest {
+        if choices.percent(if self.seeds.is_empty() { 0 } else { GRAFTS })
+            && let Some(request) = self.graft(choices.clone())
+        {
+            return request;
+        }
         let mistaken = choices.percent(self.options.mistaken);
         let capabilities = self.options.capabilities.unwrap_or_else(|| mixed(&mut choices));
         let loader = Loader::of(capabilities);

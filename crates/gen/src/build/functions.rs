@@ -16,6 +16,8 @@ pub(super) enum Form {
     Callback,
     /// Called back while a lock is held.
     Locked,
+    /// Called back; a scene has its body.
+    Written,
 }
 
 /// A function to be built.
@@ -43,7 +45,11 @@ impl Builder<'_, '_> {
         self.locked = pending.form == Form::Locked;
         self.depth = 1;
         self.in_rcu = false;
-        self.sleepable = self.is_sleepable && pending.form != Form::Callback;
+        self.sleepable =
+            self.is_sleepable && !matches!(pending.form, Form::Callback | Form::Written);
+        if pending.form == Form::Written {
+            return self.written_body(pending.label);
+        }
         for (reg, value) in Reg::ALL.into_iter().skip(1).zip(pending.arguments) {
             self.state.set(reg, value);
         }

@@ -12,18 +12,20 @@ mod numbers;
 mod objects;
 mod packet;
 mod resources;
+mod scenes;
 mod stack;
 
 use veristable_isa::{AluOp, CallKind, Imm64, Op, Operand, Reg, Wide, Width};
 use veristable_kernel::{Kernel, ProgType, ReturnRange};
 
 use crate::choices::Choices;
-use crate::code::Code;
+use crate::code::{Code, Label};
 use crate::kinds::{Facts, Kind};
 use crate::loader::Loader;
 use crate::pool::Pool;
 use crate::value::{Range, State, Value};
 use functions::{Form, Pending};
+use scenes::Written;
 
 /// Statements inside one another at most.
 const DEPTH: u32 = 5;
@@ -54,6 +56,8 @@ pub(crate) struct Builder<'a, 'k> {
     in_rcu: bool,
     /// Functions that are called and not yet built.
     pending: Vec<Pending>,
+    /// Bodies of those of them that scenes brought along.
+    written: Vec<(Label, Written)>,
     form: Form,
     /// Registers that are not to be overwritten, a bit each.
     pinned: u16,
@@ -71,6 +75,8 @@ pub(crate) struct Builder<'a, 'k> {
     depth: u32,
     /// The program is not to grow beyond so many slots.
     budget: usize,
+    /// Only statements that use no maps, functions and resources.
+    calm: bool,
     /// A rule is broken in so many of a thousand places.
     slips: u32,
     /// References and pointers that may be NULL, counted.
@@ -118,6 +124,7 @@ impl<'a, 'k> Builder<'a, 'k> {
             sleepable: plan.sleepable,
             in_rcu: false,
             pending: Vec::new(),
+            written: Vec::new(),
             form: Form::Main,
             pinned: 0,
             reserved: 0,
@@ -127,6 +134,7 @@ impl<'a, 'k> Builder<'a, 'k> {
             loops: 0,
             depth: 0,
             budget: plan.budget,
+            calm: false,
             slips: plan.slips,
             numbers: 0,
             used: Vec::new(),
@@ -184,8 +192,40 @@ impl<'a, 'k> Builder<'a, 'k> {
         self.depth -= 1;
     }
 
+    /// Statements that leave nothing behind but registers and stack, with the context in R1; false
+    /// if that was lost.
+    pub(crate) fn calm_prologue(&mut self) -> bool {
+        self.calm = true;
+        self.state.set(Reg::R1, Value::Ctx);
+        self.prologue();
+        let count = 1 + self.choices.below(6);
+        self.block(count);
+        self.context_into(Reg::R1)
+    }
+
+    fn calm_statement(&mut self) {
+        let all: [(u32, Make<'a, 'k>); 8] = [
+            (8, Self::number),
+            (16, Self::arithmetic),
+            (10, Self::spill_or_fill),
+            (8, Self::stack_bytes),
+            (3, Self::stack_at_variable),
+            (14, Self::branch),
+            (8, Self::context_load),
+            (5, Self::counted_loop),
+        ];
+        let made = self.choices.weighted(&all).is_some_and(|make| make(self));
+        if !made {
+            self.number();
+        }
+    }
+
     fn statement(&mut self) {
-        let all: [(u32, Make<'a, 'k>); 34] = [
+        if self.calm {
+            return self.calm_statement();
+        }
+        let all: [(u32, Make<'a, 'k>); 35] = [
+            (44, Self::scene),
             (10, Self::number),
             (22, Self::arithmetic),
             (10, Self::spill_or_fill),

@@ -69,6 +69,10 @@ impl Builder<'_, '_> {
 
     /// Looks a value with a lock up; the register with it, and the offset of a field.
     fn holder(&mut self, field: Field, pinned: Reg) -> Option<(Reg, i32, i32)> {
+        // Arithmetic to where a field is goes out of range (`sanitize_check_bounds`).
+        if !self.loader.perfmon && !self.slip() {
+            return None;
+        }
         let pool = self.pool;
         let fits = |map: &usize| {
             pool.maps.get(*map).is_some_and(|map| map.has(field).is_some() && self.may_use(map))
