@@ -6,18 +6,25 @@
 use std::fmt::Write;
 use std::sync::OnceLock;
 use veristable_btf::{Btf, BtfExt};
+use veristable_gen::Generator;
 use veristable_isa::{Dialect, Insn, Style, asm, check_fields, decode, disassemble, encode};
 use veristable_kernel::{Kernel, MapType, ProgType};
 use veristable_object::{LinkOptions, Object};
 use veristable_program::{LoadRequest, MapDesc, MapSpec};
-use veristable_verifier::{Level, Observer, Options, verify};
+use veristable_verifier::{Level, Machine, Observer, Options, Outcome, verify};
 
 /// A named target.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] =
-    [("isa", isa), ("btf", btf), ("object", object), ("program", program), ("verifier", verifier)];
+pub const TARGETS: [Target; 6] = [
+    ("isa", isa),
+    ("btf", btf),
+    ("object", object),
+    ("program", program),
+    ("verifier", verifier),
+    ("gen", generated),
+];
 
 fn insns(data: &[u8]) -> Vec<Insn> {
     data.as_chunks().0.iter().map(|b| Insn::from_bytes(*b)).collect()
@@ -116,4 +123,63 @@ pub fn verifier(data: &[u8]) {
     let silent = verify(&request, kernel(), &options, &mut veristable_verifier::Silent);
     let watched = verify(&request, kernel(), &options, &mut Everything);
     assert_eq!(silent, watched, "watching changes nothing");
+}
+
+/// A kernel, programs for it with mistakes, and programs without.
+struct Maker {
+    kernel: &'static dyn Kernel,
+    mistaken: Generator<'static>,
+    right: Generator<'static>,
+}
+
+impl Maker {
+    fn new(name: &str) -> Self {
+        let kernel = veristable_profiles::open(name).expect("a built-in kernel opens");
+        let kernel: &'static dyn Kernel = Box::leak(Box::new(kernel));
+        let with = |mistaken| {
+            Generator::new(kernel, veristable_gen::Options { mistaken, capabilities: None })
+        };
+        Self { kernel, mistaken: with(100), right: with(0) }
+    }
+}
+
+thread_local! {
+    static MAKERS: [Maker; 2] = ["6.18.15", "6.12.117"].map(Maker::new);
+}
+
+/// Takes bytes as what a generator decides, for two kernels: the first says whether programs may
+/// be wrong.
+pub fn generated(data: &[u8]) {
+    let (head, body) = data.split_at(data.len().min(1));
+    let right = head.first().is_some_and(|byte| byte % 2 == 0);
+    MAKERS.with(|makers| {
+        for maker in makers {
+            let generator = if right { &maker.right } else { &maker.mistaken };
+            let request = generator.program_of(body);
+            assert_eq!(generator.program_of(body), request, "the same bytes are the same program");
+            round_trips(&request);
+            verified(&request, maker.kernel, right);
+        }
+    });
+}
+
+/// Every form of a request says the same.
+fn round_trips(request: &LoadRequest) {
+    let bytes = request.to_bytes().expect("a generated request can be written");
+    assert_eq!(LoadRequest::from_bytes(&bytes).as_ref(), Ok(request));
+    let json = request.to_json().expect("a generated request can be written");
+    assert_eq!(LoadRequest::from_json(&json).as_ref(), Ok(request));
+    let listing = asm::listing(&request.insns).to_string();
+    let again = asm::assemble(&listing, &()).expect("a listing can be assembled");
+    assert_eq!(again.insns, request.insns, "{listing}");
+}
+
+fn verified(request: &LoadRequest, kernel: &dyn Kernel, right: bool) {
+    let machine = Machine { unprivileged_disabled: false, ..Machine::default() };
+    let options = Options { memory: 64 << 20, fuel: Some(20_000), machine, ..Options::default() };
+    let silent = verify(request, kernel, &options, &mut veristable_verifier::Silent);
+    let watched = verify(request, kernel, &options, &mut Everything);
+    assert_eq!(silent, watched, "watching changes nothing");
+    let undecided = matches!(silent, Outcome::Unsupported(_) | Outcome::UnknownFact(_));
+    assert!(!right || !undecided, "{silent:?}\n{}", asm::listing(&request.insns));
 }

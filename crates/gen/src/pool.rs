@@ -211,7 +211,7 @@ fn value_types(t: &mut Types, node: Node) -> Vec<ValueType> {
     let id = t.w.add_struct("keeper", 32, &members);
     let fields = vec![(Field::TaskPointer, 8), (Field::NodePointer, 16)];
     made.push(ValueType { id, size: 32, fields });
-    let res = t.special("bpf_res_spin_lock", 8);
+    let res = t.special("bpf_res_spin_lock", 4);
     let members = [NewMember::at("lock", res, 0), NewMember::at("number", u64, 8)];
     let id = t.w.add_struct("resilient", 16, &members);
     made.push(ValueType { id, size: 16, fields: vec![(Field::ResLock, 0)] });

@@ -16,7 +16,7 @@ use crate::{Random, mutants};
 pub const GENERATION: u32 = 2;
 
 /// Programs made from seeds, of a hundred, if there are any.
-const GRAFTS: u32 = 25;
+const GRAFTS: u32 = 35;
 
 /// What is wanted of generated programs.
 #[derive(Clone, Copy, Debug)]
@@ -113,27 +113,11 @@ impl<'k> Generator<'k> {
         let license = if mistaken && choices.percent(2) { "proprietary" } else { "GPL" };
         let mut builder = Builder::new(&self.pool, self.kernel, kind, choices, plan);
         builder.program();
-        let Builder { code, maps, starts, .. } = builder;
-        let maps = maps.iter().filter_map(|map| Some(self.pool.maps.get(*map)?.desc.clone()));
-        let mut request = LoadRequest {
-            name: "generated".to_owned(),
-            section: "generated".to_owned(),
-            prog_type: kind.row.prog_type,
-            expected_attach_type: kind.expected_attach_type,
-            attach: kind.attach.clone(),
-            license: license.to_owned(),
-            flags,
-            capabilities,
-            insns: code.finish(),
-            maps: maps.collect(),
-            ..LoadRequest::default()
-        };
-        if typed {
-            request.btf = Some(self.pool.btf.clone());
-            request.func_info = func_info(&starts);
-            if with_lines {
-                request.line_info = self.line_info(&request, &starts);
-            }
+        let starts = builder.starts.clone();
+        let mut request = LoadRequest { flags, ..request(builder, capabilities) };
+        request.license = license.to_owned();
+        if with_lines {
+            request.line_info = self.line_info(&request, &starts);
         }
         match change {
             Some(seed) => mutants::mutate(&request, Random::new(seed).next())
@@ -172,6 +156,27 @@ impl<'k> Generator<'k> {
             count += 1;
         }
         InfoTable { rec_size: 16, count, bytes: bytes.into() }
+    }
+}
+
+/// The request for what was built.
+pub(crate) fn request(builder: Builder<'_, '_>, capabilities: Capabilities) -> LoadRequest {
+    let Builder { code, maps, starts, pool, kind, typed, .. } = builder;
+    let maps = maps.iter().filter_map(|map| Some(pool.maps.get(*map)?.desc.clone()));
+    LoadRequest {
+        name: "generated".to_owned(),
+        section: "generated".to_owned(),
+        prog_type: kind.row.prog_type,
+        expected_attach_type: kind.expected_attach_type,
+        attach: kind.attach.clone(),
+        license: "GPL".to_owned(),
+        flags: kind.row.flags,
+        capabilities,
+        insns: code.finish(),
+        maps: maps.collect(),
+        btf: typed.then(|| pool.btf.clone()),
+        func_info: if typed { func_info(&starts) } else { InfoTable::default() },
+        ..LoadRequest::default()
     }
 }
 

@@ -106,7 +106,9 @@ impl Builder<'_, '_> {
 
     /// Calls a function of the program.
     pub(super) fn static_call(&mut self) -> bool {
-        if !self.room() && !(self.slip() && self.arguments_free() && self.pending.len() < 4) {
+        let forbidden =
+            |this: &mut Self| this.slip() && this.arguments_free() && this.pending.len() < 4;
+        if !self.room() && !forbidden(self) {
             return false;
         }
         let statics = &self.pool.statics;

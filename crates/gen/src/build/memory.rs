@@ -13,8 +13,8 @@ use crate::value::{Memory, Range, Region, Value, What};
 /// Bytes of a field of a map's value.
 const fn field_size(field: Field) -> i32 {
     match field {
-        Field::Lock => 4,
-        Field::ResLock | Field::TaskWork | Field::TaskPointer | Field::NodePointer => 8,
+        Field::Lock | Field::ResLock => 4,
+        Field::TaskWork | Field::TaskPointer | Field::NodePointer => 8,
         Field::Timer | Field::Workqueue | Field::List | Field::Tree => 16,
     }
 }

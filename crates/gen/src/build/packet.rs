@@ -100,10 +100,7 @@ impl Builder<'_, '_> {
     pub(super) fn packet_load(&mut self) -> bool {
         let has = matches!(
             self.kind.row.prog_type,
-            ProgType::SOCKET_FILTER
-                | ProgType::SCHED_CLS
-                | ProgType::SCHED_ACT
-                | ProgType::CGROUP_SKB
+            ProgType::SOCKET_FILTER | ProgType::SCHED_CLS | ProgType::SCHED_ACT
         );
         let free = [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
         if (!has || self.locked || self.held != 0) && !self.slip() {

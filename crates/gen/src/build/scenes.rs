@@ -26,6 +26,7 @@ use std::sync::OnceLock;
 use veristable_btf::{Kind as TypeKind, TypeId};
 use veristable_isa::asm::{self, Resolver};
 use veristable_isa::{Insn, Reg};
+use veristable_kernel::ProgType;
 
 use super::Builder;
 use super::functions::Form;
@@ -174,6 +175,14 @@ fn mistake(text: &str) -> Option<(usize, usize)> {
     Some((from, from + text.get(from..)?.find('}')?))
 }
 
+/// Whether something jumps to where it came from.
+fn goes_back(insns: &[Insn]) -> bool {
+    let back = |(at, insn): (usize, &Insn)| {
+        insn.code != MARK && insn.jump_target(at).is_some_and(|target| target <= at as i64)
+    };
+    insns.iter().enumerate().any(back)
+}
+
 /// Instructions, and what their marks stand for.
 pub(super) type Written = (Vec<Insn>, Vec<Macro>);
 
@@ -207,7 +216,17 @@ impl<'a, 'k> Builder<'a, 'k> {
             "sleepable" => self.sleepable,
             "nonsleepable" => !self.is_sleepable,
             "perfmon" => self.loader.perfmon,
-            "main" => self.form == Form::Main,
+            // Types of programs; one in some is wrong by mistake.
+            _ if self.slips != 0 && self.choices.percent(3) => true,
+            "old_loads" => matches!(
+                self.kind.row.prog_type,
+                ProgType::SOCKET_FILTER | ProgType::SCHED_CLS | ProgType::SCHED_ACT
+            ),
+            "packet" => matches!(
+                self.kind.row.prog_type,
+                ProgType::SCHED_CLS | ProgType::SCHED_ACT | ProgType::SK_SKB | ProgType::LWT_XMIT
+            ),
+            "xdp" => self.kind.row.prog_type == ProgType::XDP,
             "rare" => self.choices.percent(10),
             _ => false,
         })
@@ -229,6 +248,11 @@ impl<'a, 'k> Builder<'a, 'k> {
         let callback = self.choose(&scene.callback, &mut wrong);
         let lenient = self.slips != 0 && self.choices.percent(3);
         let Some(main) = self.assembled(main, lenient) else { return false };
+        // As in `another_loop`.
+        let may_loop = self.loader.bpf && self.loader.perfmon;
+        if !may_loop && goes_back(&main.0) && !self.slip() {
+            return false;
+        }
         let callback = match scene.callback.is_empty() {
             true => None,
             false => match self.assembled(callback, lenient) {
@@ -513,5 +537,72 @@ mod tests {
         failed.sort();
         failed.dedup();
         assert!(failed.is_empty(), "{}", failed.join("\n"));
+    }
+
+    /// The program that is nothing but a scene.
+    fn alone<'k>(
+        pool: &Pool,
+        kernel: &'k veristable_kernel::Profile,
+        kind: &crate::kinds::Kind<'k>,
+        scene: &'static super::Scene,
+        seed: u64,
+    ) -> Option<veristable_program::LoadRequest> {
+        let loader = Loader::of(veristable_program::Capabilities::all());
+        let sleepable = kind.row.flags.contains(veristable_program::ProgFlags::SLEEPABLE);
+        let plan = Plan { typed: true, loader, sleepable, strict: false, budget: 0, slips: 0 };
+        let mut builder = Builder::new(pool, kernel, kind, Choices::seeded(1, seed), plan);
+        builder.starts.push((0, pool.main));
+        builder.state.set(veristable_isa::Reg::R1, crate::value::Value::Ctx);
+        builder.mov(veristable_isa::Reg::R6, veristable_isa::Reg::R1);
+        if !builder.play(scene) {
+            return None;
+        }
+        builder.exit();
+        for number in 0..builder.pending.len() {
+            builder.function(number);
+        }
+        Some(crate::program::request(builder, veristable_program::Capabilities::all()))
+    }
+
+    #[test]
+    fn every_scene_loads_as_it_stands() {
+        let kernel = open("6.18.15").unwrap();
+        let kinds = kinds(&kernel);
+        let mut contexts: Vec<&str> = kinds.iter().filter_map(|kind| kind.context).collect();
+        contexts.sort_unstable();
+        contexts.dedup();
+        let pool = Pool::new(&contexts);
+        let options = veristable_verifier::Options::default();
+        let mut failed = Vec::new();
+        for scene in scenes() {
+            let (mut made, mut loaded, mut said) = (0, 0, std::collections::BTreeMap::new());
+            for (seed, kind) in (0..).zip(&kinds) {
+                let Some(request) = alone(&pool, &kernel, kind, scene, seed) else { continue };
+                made += 1;
+                let mut log = veristable_verifier::log::KernelLog::new(
+                    veristable_program::LogRequest { level: 1, size: 1 << 20 },
+                    veristable_verifier::Dialect::of(veristable_kernel::Kernel::design(&kernel)),
+                );
+                let outcome = veristable_verifier::verify(&request, &kernel, &options, &mut log);
+                if matches!(outcome, veristable_verifier::Outcome::Accepted(_)) {
+                    loaded += 1;
+                } else {
+                    let text =
+                        String::from_utf8_lossy(&log.buffer().pieces().concat()).into_owned();
+                    let last: Vec<&str> = text.lines().rev().take(4).collect();
+                    *said
+                        .entry(format!("{:?}: {last:?}", kind.row.prog_type.name()))
+                        .or_insert(0) += 1;
+                }
+            }
+            println!("{made} made, {loaded} loaded: {}", scene.main.join("; "));
+            for (what, count) in said {
+                println!("    {count} {what}");
+            }
+            if loaded == 0 {
+                failed.push(scene.main.join("\n"));
+            }
+        }
+        assert!(failed.is_empty(), "{}", failed.join("\n\n"));
     }
 }
