@@ -100,6 +100,7 @@ fn verify_as<D: Design, O: Observer>(
                 return Outcome::Aborted(Abort::Internal("nothing remembered"));
             }
             (Outcome::Rejected(_), _) => {
+                // There is no descriptor to load the program with.
                 return Outcome::Unsupported(Feature::of("target program", "that is refused"));
             }
             (other, _) => return other,

@@ -11,8 +11,9 @@ use veristable_btf::{Btf, TypeId};
 use veristable_kernel::{AttachType, ProgType};
 use veristable_program::{Attach, LoadRequest};
 
-/// How many programs may stand below one. Kernels load at most three: fentry on fentry on a
-/// replacement on any other program.
+/// How many programs may stand below one. What is of use has at most three: fentry on fentry on a
+/// replacement on any other program. Kernels load longer rows of iterators on replacements on
+/// iterators.
 const MAX_DEPTH: usize = 4;
 
 /// What is remembered of a loaded program.

@@ -48,6 +48,7 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>, index: u32) -> Step {
         | FieldError::LdImm64SecondSlot
         | FieldError::LdImm64Kind
         | FieldError::JaX
+        // Errors of forms that were not known when this was written.
         | _ => return env.unsupported("instruction form", ""),
     };
     env.reject(message)

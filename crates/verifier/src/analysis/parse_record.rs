@@ -469,6 +469,8 @@ fn resolve(source: &Source<'_, '_>, hold: KptrHold, id: TypeId) -> Result<Kptr, 
     Ok(Kptr { hold, btf: BtfRef::Kernel, id: known, rcu_safe })
 }
 
+/// Which BTF the fields' types are in. Programs that use another loader's map have BTF of their
+/// own: then lists, trees and pointers to the program's objects in it are not built.
 fn own(source: &Source<'_, '_>) -> Result<BtfRef, Refusal> {
     let feature = || Stop::from(Feature::of("map BTF", "other than the program's"));
     source.own.ok_or_else(|| Refusal::Stop(feature()))

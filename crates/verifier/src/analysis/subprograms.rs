@@ -108,8 +108,7 @@ fn resolve_calls<O: Observer>(env: &mut Env<'_, O>) -> Step {
 fn add_exception_callback<O: Observer>(env: &mut Env<'_, O>) -> Step {
     let Some(start) = exception_callback_start(env)? else { return Ok(()) };
     let Ok(signed) = i32::try_from(start) else {
-        // The kernel would return the negative number as if it were an errno.
-        return env.unsupported("exception callback beyond 2^31", "");
+        return refuse_far(env, start);
     };
     add(env, signed)?;
     if let Some(id) = env.subprog_at(start) {
@@ -120,6 +119,18 @@ fn add_exception_callback<O: Observer>(env: &mut Env<'_, O>) -> Step {
             | SubprogFlags::IS_ASYNC_CALLBACK;
     }
     Ok(())
+}
+
+/// An exception callback so far away that its place is a negative number, which the kernel returns
+/// as if it were that of an error.
+fn refuse_far<O: Observer>(env: &Env<'_, O>, start: u32) -> Step {
+    /// `MAX_ERRNO` (`include/linux/err.h`)
+    const MAX_ERRNO: u16 = 4095;
+    match u16::try_from(start.wrapping_neg()) {
+        Ok(number) if number <= MAX_ERRNO => Err(Stop::Rejected(Errno(number))),
+        // No error number: the system call returns neither a descriptor nor an error.
+        _ => env.unsupported("exception callback beyond 2^31", ""),
+    }
 }
 
 /// `bpf_find_exception_callback_insn_off`

@@ -185,7 +185,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Op::LoadInd { src, .. } => return self.classic_load(Some(src)),
             Op::LoadImm64 { dst, value } => self.load_wide(dst, value)?,
             Op::Goto { off, .. } => return Ok(Next::Insn(target(insn, off))),
-            // `check_fields` refuses it on kernels before 6.19, the only ones that are built in.
+            // No opcode before 6.19 (`bpf_opcode_in_insntable`), and so on no built-in kernel.
             Op::GotoX { .. } => return self.env.unsupported("indirect jump", ""),
             Op::Branch { op, width, dst, src, off } => {
                 return self.branch(op, width, dst, src, i32::from(off));

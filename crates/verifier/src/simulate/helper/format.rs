@@ -63,7 +63,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let facts = self.env.kernel.map_type(spec.map_type)?;
         let op = facts.and_then(|facts| facts.op("map_direct_value_addr"));
         if op != Some("array_map_direct_value_addr") || map.inner {
-            // Inner maps do not count as frozen, and arenas have no values: no key has a size of 0.
+            // Inner maps do not count as frozen, and arenas are never read-only.
             return self.env.unsupported("constant string", "in such a map");
         }
         let at = i64::from(state.off).wrapping_add(state.value.bits.value.cast_signed());

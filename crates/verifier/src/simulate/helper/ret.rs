@@ -93,7 +93,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         };
         let btf = self.btf(which)?;
         let Ok(ty) = btf.skip_modifiers(id) else {
-            // `check_ld_imm64` read the variable's type.
+            // The register's type is one of that BTF.
             return self.env.unsupported("variable of the kernel", "without a type");
         };
         let mut flags = call.proto.ret.flags;

@@ -99,6 +99,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     fn ctx_field(&mut self, field: &CtxField<'_>) -> Step<CtxLoad> {
         if field.conversion_fails {
+            // No access to a context of a built-in kernel is permitted and then not converted.
             return self.env.unsupported("context conversion", "that fails");
         }
         let kind = match field.ty.base {

@@ -128,7 +128,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     ) -> Step<u64> {
         let desc = self.env.map(map.index)?;
         if desc.spec.map_type != MapType::ARRAY {
-            // Arenas have no values: no key has a size of 0.
+            // Arenas, the only others that can be addressed, are never read-only.
             return self.env.unsupported("constant map", "of another type than array");
         }
         if desc.spec.max_entries != 1 {

@@ -31,7 +31,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Access::Read(dst) => match dst {
                 Some(dst) => self.load_kptr(&kptr, dst),
                 // Only callees and atomics read into no register: callees were refused with the
-                // bounds (`check_map_fields`), atomics are not plain.
+                // bounds (`check_field`), atomics are not plain.
                 None => self.env.unsupported("kptr", "load into no register"),
             },
             Access::Write(value) => {
