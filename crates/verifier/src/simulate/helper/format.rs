@@ -7,13 +7,12 @@ use crate::design::Design;
 use crate::errno::Errno;
 use crate::messages::Helper as Message;
 use crate::outcome::{Step, Stop};
-use crate::simulate::memory::{Accessor, Part};
+use crate::simulate::memory::{Accessor, Part, only_read};
 use crate::simulate::sim::Sim;
 use crate::state::{Kind, MapRef, RegState};
 use crate::trace::Observer;
 use alloc::borrow::Cow;
 use veristable_isa::Reg;
-use veristable_program::MapFlags;
 
 impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// A pointer to a string that ends with a zero, in a frozen map that programs only read
@@ -26,7 +25,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         }
         let spec = self.map_spec(map)?;
         let frozen = !map.inner && self.env.map(map.index)?.frozen;
-        if !(frozen && spec.flags.contains(MapFlags::RDONLY_PROG)) {
+        if !(frozen && only_read(spec)) {
             return self.env.reject(Message::WritableMap { reg: number });
         }
         if !state.value.bits.is_const() {

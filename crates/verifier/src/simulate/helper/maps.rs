@@ -8,12 +8,12 @@ use crate::design::Design;
 use crate::env::InsnFlags;
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
+use crate::simulate::memory::only_read;
 use crate::simulate::sim::Sim;
 use crate::state::{Kind, RegState, SlotType, slot_of};
 use crate::trace::Observer;
 use veristable_isa::Reg;
 use veristable_kernel::{AttachType, JitFeature, MapType, ProgType};
-use veristable_program::MapFlags;
 
 /// Helpers that a map type takes; `None`: any.
 fn helpers_of(map: MapType) -> Option<&'static [Func]> {
@@ -121,7 +121,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let Some((map, _)) = call.map else {
             return self.bug(format_args!("expected map for helper call"));
         };
-        let read_only = self.map_spec(map)?.flags.contains(MapFlags::RDONLY_PROG);
+        let read_only = only_read(self.map_spec(map)?);
         if read_only && call.proto.func.changes_map() {
             return self.env.reject(Message::ReadOnlyMap);
         }

@@ -37,6 +37,13 @@ pub(crate) struct MapFacts {
     pub(crate) object: Option<TypeId>,
 }
 
+/// Whether programs only read a map's values. Those of device maps are the devices' own numbers:
+/// `dev_map_init_map` of `kernel/bpf/devmap.c` sets the flag itself.
+pub(crate) fn only_read(spec: &MapSpec) -> bool {
+    spec.flags.contains(MapFlags::RDONLY_PROG)
+        || matches!(spec.map_type, MapType::DEVMAP | MapType::DEVMAP_HASH)
+}
+
 impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// How a map was made.
     pub(crate) fn map_spec(&self, map: MapRef) -> Result<&'a MapSpec, Abort> {
@@ -57,7 +64,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let frozen = !map.inner && self.env.map(map.index)?.frozen;
         let kind = self.env.kernel.map_type(spec.map_type)?;
         let constant = frozen
-            && spec.flags.contains(MapFlags::RDONLY_PROG)
+            && only_read(spec)
             && kind.is_some_and(|kind| kind.op("map_direct_value_addr").is_some());
         let object = kind.and_then(|kind| kind.btf);
         let object = object.map(|ty| self.kernel_type(Some(ty))).transpose()?;
@@ -103,10 +110,8 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// Programs may read or write maps as their flags say (`check_map_access_type`).
     pub(super) fn check_map_direction(&mut self, part: Part, map: MapRef, writes: bool) -> Step {
         let spec = self.map_spec(map)?;
-        let (reads_only, writes_only) = (
-            spec.flags.contains(MapFlags::RDONLY_PROG),
-            spec.flags.contains(MapFlags::WRONLY_PROG),
-        );
+        let (reads_only, writes_only) =
+            (only_read(spec), spec.flags.contains(MapFlags::WRONLY_PROG));
         let (off, size) = (part.off, part.size.cast_signed());
         let value_size = spec.value_size.cast_signed();
         if writes && reads_only {

@@ -15,7 +15,7 @@ mod stack;
 
 pub(crate) use buffer::{BufferUse, FilledStack};
 pub(crate) use ctx::{CtxLoad, CtxMemo};
-pub(crate) use map::MapTable;
+pub(crate) use map::{MapTable, only_read};
 pub(crate) use map_fields::Accessor;
 pub(crate) use plain::Part;
 
