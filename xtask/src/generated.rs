@@ -102,6 +102,7 @@ struct Sums {
     processed: Vec<u64>,
     disagreements: usize,
     left_out: usize,
+    deadly: usize,
     splats: usize,
 }
 
@@ -150,9 +151,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             })
             .collect();
         if oracle.is_some() {
-            let before = cases.len();
-            cases.retain(|case| work(case, &kernel, run_options) <= args.most);
-            sums.left_out += before - cases.len();
+            cases.retain(|case| {
+                let (work, deadly) = foretold(case, &kernel, run_options);
+                sums.left_out += usize::from(work > args.most);
+                sums.deadly += usize::from(deadly);
+                work <= args.most && !deadly
+            });
         }
         match oracle.as_mut() {
             Some(oracle) => {
@@ -197,12 +201,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// `BPF_LOG_STATS` of `include/linux/bpf_verifier.h`.
 const STATISTICS: u32 = 4;
 
-/// Instructions that the verifier would process.
-fn work(case: &Case, kernel: &Profile, options: RunOptions) -> u64 {
+/// What is unsupported because the kernel dies of it: it takes a map's record of special fields
+/// for granted, or another pointer for a map's (`KF_ARG_PTR_TO_MAP`, `check_map_field_pointer`).
+const DEADLY: [&str; 3] = [
+    "kfunc argument map without special fields",
+    "kfunc argument map from another pointer",
+    "work queue in a map without special fields",
+];
+
+/// Instructions that the verifier would process, and whether the kernel would die of it.
+fn foretold(case: &Case, kernel: &Profile, options: RunOptions) -> (u64, bool) {
     let predicted = predict_whole(&case.request, kernel, STATISTICS, options.machine);
     match predicted.prediction {
-        Prediction::Verdict(answer) => answer.counts.map_or(0, |counts| counts.processed_insns),
-        Prediction::Unsupported(_) => 0,
+        Prediction::Verdict(answer) => {
+            (answer.counts.map_or(0, |counts| counts.processed_insns), false)
+        }
+        Prediction::Unsupported(what) => (0, DEADLY.iter().any(|deadly| what.contains(deadly))),
     }
 }
 
@@ -282,6 +296,9 @@ impl Sums {
         }
         if self.left_out > 0 {
             println!("{} not asked about: more than {} instructions", self.left_out, args.most);
+        }
+        if self.deadly > 0 {
+            println!("{} not asked about: the kernel would die of them", self.deadly);
         }
         if self.splats > 0 {
             println!("{} programs made the kernel warn", self.splats);

@@ -20,6 +20,7 @@ pub mod mutants;
 mod pool;
 mod program;
 mod random;
+mod twist;
 mod value;
 
 pub use choices::Choices;

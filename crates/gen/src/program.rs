@@ -10,6 +10,7 @@ use crate::graft::Seed;
 use crate::kinds::{Kind, kinds};
 use crate::loader::{Loader, mixed};
 use crate::pool::Pool;
+use crate::twist::twist;
 use crate::{Random, mutants};
 
 /// Changes when the same seed gives other programs than before.
@@ -109,6 +110,7 @@ impl<'k> Generator<'k> {
             slips,
         };
         let change = changed.then(|| choices.any());
+        let twisted = (mistaken && choices.percent(7)).then(|| Choices::seeded(choices.any(), 0));
         let with_lines = typed && choices.percent(30);
         let license = if mistaken && choices.percent(2) { "proprietary" } else { "GPL" };
         let mut builder = Builder::new(&self.pool, self.kernel, kind, choices, plan);
@@ -118,6 +120,9 @@ impl<'k> Generator<'k> {
         request.license = license.to_owned();
         if with_lines {
             request.line_info = self.line_info(&request, &starts);
+        }
+        if let Some(mut choices) = twisted {
+            twist(&mut choices, &mut request);
         }
         match change {
             Some(seed) => mutants::mutate(&request, Random::new(seed).next())
