@@ -3,7 +3,7 @@
 
 use crate::analysis::btf_info::{FuncInfo, LineInfo};
 use crate::analysis::kfuncs::Kfunc;
-use crate::analysis::maps::{UsedBtf, UsedMap};
+use crate::analysis::maps::{MapBtf, UsedBtf, UsedMap};
 use crate::analysis::record::Records;
 use crate::design::Dialect;
 use crate::domain::Rules;
@@ -120,6 +120,8 @@ pub(crate) struct Programs<'a> {
     pub(crate) btf: Option<&'a Btf<'a>>,
     /// The target.
     pub(crate) target: Option<&'a TargetProgram<'a>>,
+    /// BTF of maps that is not the program's.
+    pub(crate) map_btfs: &'a [MapBtf<'a>],
 }
 
 /// The program as a whole.
@@ -146,6 +148,8 @@ pub struct Prog<'a> {
     pub test_reg_invariants: bool,
     /// Its own BTF, if it brings any.
     pub btf: Option<&'a Btf<'a>>,
+    /// BTF of maps that another loader made.
+    pub(crate) map_btfs: &'a [MapBtf<'a>],
     /// The program that it attaches to, if it does (`dst_prog`).
     pub(crate) target: Option<&'a TargetProgram<'a>>,
     /// The BTF in which [`Prog::attach_btf_id`] counts (the kernel's or a module's).
@@ -496,6 +500,7 @@ impl<'a, O: Observer> Env<'a, O> {
             used_maps: &self.used_maps,
             kernel: self.kernel,
             program: self.prog.btf,
+            map_btfs: self.prog.map_btfs,
             used_btfs: &self.used_btfs,
         };
         (names, self.observer)
@@ -631,6 +636,7 @@ impl<'a> Prog<'a> {
             test_state_freq: privileges.bpf_capable && flags.contains(ProgFlags::TEST_STATE_FREQ),
             test_reg_invariants: flags.contains(ProgFlags::TEST_REG_INVARIANTS),
             btf: programs.btf,
+            map_btfs: programs.map_btfs,
             target: programs.target,
             attach_btf: None,
             attach_btf_id: TypeId(0),

@@ -138,7 +138,12 @@ impl Load<'_> {
             .below
             .map(|(request, facts)| TargetProgram::new(request, target_btf.as_ref(), facts));
         let Self { request, kernel, options, .. } = *self;
-        let programs = Programs { btf: btf.as_ref(), target: target.as_ref() };
+        let map_btfs = analysis::maps::open_btfs(self.request, &Budget::new(self.options.memory));
+        let map_btfs = match map_btfs {
+            Ok(map_btfs) => map_btfs,
+            Err(abort) => return Outcome::Aborted(abort),
+        };
+        let programs = Programs { btf: btf.as_ref(), target: target.as_ref(), map_btfs: &map_btfs };
         let mut env = Env::new(request, kernel, options, D::DIALECT, programs, observer);
         if let Err(stop) = analysis::gate::check(&mut env) {
             return conclude(&mut env, Err(stop), false);

@@ -5,13 +5,14 @@
 use super::record::{self, FieldKinds};
 use crate::env::{Env, MapIndex};
 use crate::errno::Errno;
+use crate::mem::{Budget, List};
 use crate::messages::Structure;
-use crate::outcome::Step;
+use crate::outcome::{Abort, Step};
 use crate::state::BtfRef;
 use crate::trace::Observer;
 use veristable_btf::Btf;
 use veristable_kernel::{Answer, Behaviour, JitFeature, Kernel, MapType, ProgType};
-use veristable_program::{FdEntry, FixupKind, LoadRequest, MapDesc};
+use veristable_program::{Blob, FdEntry, FixupKind, LoadRequest, MapDesc};
 
 /// A map in use; [`Env::map`] gives its description.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +32,29 @@ pub enum UsedBtf<'a> {
     Loaded(u32),
 }
 
+/// BTF of maps that is not the program's own, with its bytes.
+pub type MapBtf<'a> = (&'a Blob, Btf<'a>);
+
+/// Opens the BTFs of the request's maps that are not the program's: those of maps that another
+/// loader made. What cannot be opened is left out.
+///
+/// # Errors
+///
+/// If memory does not suffice.
+pub fn open_btfs<'a>(request: &'a LoadRequest, budget: &Budget) -> Result<List<MapBtf<'a>>, Abort> {
+    let mut opened: List<MapBtf<'a>> = List::new();
+    let specs = request.maps.iter().flat_map(|map| [Some(&map.spec), map.inner.as_deref()]);
+    for spec in specs.flatten().filter(|spec| spec.btf_value_type_id != 0) {
+        let Some(bytes) = &spec.btf else { continue };
+        let is_known =
+            request.btf.as_ref() == Some(bytes) || opened.iter().any(|(known, _)| *known == bytes);
+        if !is_known && let Ok(btf) = Btf::open(&**bytes) {
+            opened.push(budget, (bytes, btf))?;
+        }
+    }
+    Ok(opened)
+}
+
 /// The BTF that a register's type counts in, if it is at hand.
 ///
 /// # Errors
@@ -39,11 +63,13 @@ pub fn btf_of<'a>(
     which: BtfRef,
     kernel: &'a dyn Kernel,
     program: Option<&'a Btf<'a>>,
+    of_maps: &'a [MapBtf<'a>],
     used: &[UsedBtf<'a>],
 ) -> Answer<&'a Btf<'a>> {
     match which {
         BtfRef::Program => Ok(program),
         BtfRef::Kernel => kernel.btf(None),
+        BtfRef::Maps(index) => Ok(of_maps.get(index as usize).map(|(_, btf)| btf)),
         BtfRef::Module(index) => match used.get(index as usize) {
             Some(UsedBtf::Kernel) => kernel.btf(None),
             Some(UsedBtf::Module(name)) => kernel.btf(Some(name)),

@@ -4,7 +4,7 @@
 
 use super::record::{Field, FieldKind, FieldKinds, Kptr, KptrHold, Record, Root};
 use crate::mem::{Budget, List};
-use crate::outcome::{Abort, Feature, Step, Stop};
+use crate::outcome::{Abort, Step, Stop};
 use crate::state::BtfRef;
 use veristable_btf::{Btf, Kind, Type, TypeData, TypeId};
 use veristable_kernel::{Behaviour, Fact, Kernel, NameList};
@@ -109,8 +109,8 @@ impl What<'_> {
 pub(crate) struct Source<'b, 'k> {
     /// The BTF of the map or program.
     pub(crate) btf: &'b Btf<'b>,
-    /// How a register names that; `None` if it cannot.
-    pub(crate) own: Option<BtfRef>,
+    /// How a register names that.
+    pub(crate) own: BtfRef,
     /// The kernel, whose types come first.
     pub(crate) kernel: &'k dyn Kernel,
     /// Memory.
@@ -453,7 +453,7 @@ fn resolve(source: &Source<'_, '_>, hold: KptrHold, id: TypeId) -> Result<Kptr, 
     let known = source.kernel.btf(None)?.and_then(|btf| btf.find_by_name(name, Kind::Struct));
     let Some(known) = known else {
         let rcu_safe = matches!(hold, KptrHold::Ref | KptrHold::Percpu);
-        return Ok(Kptr { hold, btf: own(source)?, id, rcu_safe });
+        return Ok(Kptr { hold, btf: source.own, id, rcu_safe });
     };
     if hold == KptrHold::Ref && source.kernel.dtor(name)?.is_none() {
         return Err(Refusal::Kernel);
@@ -467,13 +467,6 @@ fn resolve(source: &Source<'_, '_>, hold: KptrHold, id: TypeId) -> Result<Kptr, 
         KptrHold::Unref | KptrHold::User => false,
     };
     Ok(Kptr { hold, btf: BtfRef::Kernel, id: known, rcu_safe })
-}
-
-/// Which BTF the fields' types are in. Programs that use another loader's map have BTF of their
-/// own: then lists, trees and pointers to the program's objects in it are not built.
-fn own(source: &Source<'_, '_>) -> Result<BtfRef, Refusal> {
-    let feature = || Stop::from(Feature::of("map BTF", "other than the program's"));
-    source.own.ok_or_else(|| Refusal::Stop(feature()))
 }
 
 /// Where the node is in the elements (`btf_parse_graph_root`).
@@ -496,5 +489,5 @@ fn resolve_root(
     if is.kind() != Kind::Struct || is.name() != type_name || !aligned {
         return Err(Refusal::Kernel);
     }
-    Ok(Root { btf: own(source)?, value, node_offset: member.byte_offset() })
+    Ok(Root { btf: source.own, value, node_offset: member.byte_offset() })
 }

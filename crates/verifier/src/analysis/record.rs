@@ -212,7 +212,7 @@ pub struct Records {
     /// Those of maps, by number in the request and whether it is the inner map.
     maps: List<((u32, bool), Option<RecordId>)>,
     /// Those of types of the program.
-    types: List<(TypeId, Option<RecordId>)>,
+    types: List<((BtfRef, TypeId), Option<RecordId>)>,
 }
 
 impl Records {
@@ -268,17 +268,16 @@ fn parse_map<O: Observer>(env: &mut Env<'_, O>, spec: &MapSpec) -> Step<Option<R
     if id == 0 {
         return Ok(None);
     }
-    let opened;
     let shared = env.request.btf.as_ref() == Some(bytes);
     let (btf, own) = match env.prog.btf {
-        Some(btf) if shared => (btf, Some(BtfRef::Program)),
+        Some(btf) if shared => (btf, BtfRef::Program),
         _ => {
-            let Ok(btf) = Btf::open(&**bytes) else {
+            let mut others = (0u32..).zip(env.prog.map_btfs);
+            let Some((at, (_, btf))) = others.find(|(_, (known, _))| *known == bytes) else {
                 // Such a map could not have been made: the kernel loads no such BTF.
                 return env.unsupported("map BTF", "");
             };
-            opened = btf;
-            (&opened, None)
+            (btf, BtfRef::Maps(at))
         }
     };
     let Some(value) = value_type(btf, TypeId(id)) else { return Ok(None) };
@@ -295,28 +294,35 @@ fn value_type(btf: &Btf<'_>, id: TypeId) -> Option<TypeId> {
     }
 }
 
-/// The special fields of a structure of the program that has some as direct members
+/// The special fields of a structure of the program, or of maps' programs, that has some as direct members
 /// (`btf_find_struct_meta`).
 ///
 /// # Errors
 ///
 /// If that cannot be said.
-pub fn of_type<O: Observer>(env: &mut Env<'_, O>, id: TypeId) -> Step<Option<RecordId>> {
-    let place = match env.records.types.binary_search_by_key(&id, |(known, _)| *known) {
+pub fn of_type<O: Observer>(
+    env: &mut Env<'_, O>,
+    own: BtfRef,
+    id: TypeId,
+) -> Step<Option<RecordId>> {
+    let place = match env.records.types.binary_search_by_key(&(own, id), |(known, _)| *known) {
         Ok(place) => return Ok(env.records.types.at(place)?.1),
         Err(place) => place,
     };
-    let record = match env.prog.btf {
+    let btf = match own {
+        BtfRef::Maps(at) => env.prog.map_btfs.get(at as usize).map(|(_, btf)| btf),
+        _ => env.prog.btf,
+    };
+    let record = match btf {
         Some(btf) if has_meta(btf, id) => {
             let size = btf.type_by_id(id).map_or(0, |ty| ty.size_or_type());
-            let source =
-                Source { btf, own: Some(BtfRef::Program), kernel: env.kernel, budget: &env.budget };
+            let source = Source { btf, own, kernel: env.kernel, budget: &env.budget };
             parse_record::parse(&source, id, ALLOCATED, size)?
         }
         _ => None,
     };
     let record = add(env, record)?;
-    env.records.types.insert(&env.budget, place, (id, record))?;
+    env.records.types.insert(&env.budget, place, ((own, id), record))?;
     Ok(record)
 }
 

@@ -2,7 +2,7 @@
 //! Registers and states in the kernel's words (`print_reg_state`, `print_verifier_state` in
 //! `kernel/bpf/log.c`).
 
-use crate::analysis::maps::{UsedBtf, UsedMap, btf_of};
+use crate::analysis::maps::{MapBtf, UsedBtf, UsedMap, btf_of};
 use crate::domain::{Interval, Quad, Tnum};
 use crate::mem::{Budget, Text};
 use crate::state::{
@@ -90,6 +90,8 @@ pub struct StateNames<'v> {
     pub kernel: &'v dyn Kernel,
     /// The program's types.
     pub program: Option<&'v Btf<'v>>,
+    /// The types of maps that another loader made.
+    pub map_btfs: &'v [MapBtf<'v>],
     /// The BTFs in use besides.
     pub used_btfs: &'v [UsedBtf<'v>],
 }
@@ -97,7 +99,7 @@ pub struct StateNames<'v> {
 impl<'v> StateNames<'v> {
     /// The name of a type; empty if there is none.
     fn type_name(&self, which: BtfRef, id: TypeId) -> &'v str {
-        let btf = btf_of(which, self.kernel, self.program, self.used_btfs);
+        let btf = btf_of(which, self.kernel, self.program, self.map_btfs, self.used_btfs);
         btf.ok().flatten().and_then(|btf| btf.type_by_id(id).ok()).map_or("", |ty| ty.name())
     }
 

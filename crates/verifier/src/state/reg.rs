@@ -188,6 +188,17 @@ pub enum BtfRef {
     Program,
     /// A module's, by its index in [`crate::env::Env::used_btfs`].
     Module(u32),
+    /// That of maps which another loader made: objects that its programs allocate. By its index in
+    /// [`crate::env::Prog::map_btfs`].
+    Maps(u32),
+}
+
+impl BtfRef {
+    /// Whether its types are those of programs, not of the kernel (`!btf_is_kernel`).
+    #[must_use]
+    pub const fn is_programs(self) -> bool {
+        matches!(self, Self::Program | Self::Maps(_))
+    }
 }
 
 /// A map as a pointer names it.

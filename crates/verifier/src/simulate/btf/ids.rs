@@ -24,8 +24,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if left.0 == right.0 {
             return Ok(true);
         }
-        // Types of the program's own BTF are in no other.
-        if left.0 == BtfRef::Program || right.0 == BtfRef::Program {
+        // Types of programs' BTF are in no other.
+        if left.0.is_programs() || right.0.is_programs() {
             return Ok(false);
         }
         let (left_btf, right_btf) = (self.btf(left.0)?, self.btf(right.0)?);

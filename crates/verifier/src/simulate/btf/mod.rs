@@ -20,7 +20,8 @@ use veristable_btf::{Btf, TypeId};
 impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// The BTF that a register's type counts in.
     pub(crate) fn btf(&self, which: BtfRef) -> Step<&'a Btf<'a>> {
-        match btf_of(which, self.env.kernel, self.env.prog.btf, &self.env.used_btfs)? {
+        let prog = &self.env.prog;
+        match btf_of(which, self.env.kernel, prog.btf, prog.map_btfs, &self.env.used_btfs)? {
             Some(btf) => Ok(btf),
             // Registers have types of a BTF only where it was read before.
             None => self.env.unsupported(
@@ -28,6 +29,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
                 match which {
                     BtfRef::Kernel => "of the kernel",
                     BtfRef::Program => "of the program",
+                    BtfRef::Maps(_) => "of a map",
                     BtfRef::Module(_) => "of a module or of the loader",
                 },
             ),

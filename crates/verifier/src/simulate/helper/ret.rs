@@ -125,7 +125,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 return self.bug(format_args!("exchange without a field"));
             };
             // The objects of programs are allocated.
-            if kptr.btf == BtfRef::Program {
+            if kptr.btf.is_programs() {
                 flags |= TypeFlags::MEM_ALLOC;
                 if kptr.hold == KptrHold::Percpu {
                     flags |= TypeFlags::MEM_PERCPU;

@@ -77,7 +77,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let var_off = pointer.value.bits;
         let refusal: fn(u8, Text, i32, Text) -> Message = if !self.env.privileges.allow_ptr_leaks {
             |_, name, _, _| BtfAccess::NeedsPerfmon { name }.into()
-        } else if !self.env.prog.gpl_compatible && btf != BtfRef::Program {
+        } else if !self.env.prog.gpl_compatible && !btf.is_programs() {
             |_, name, _, _| BtfAccess::NeedsGpl { name }.into()
         } else if off < 0 {
             |reg, name, off, _| BtfAccess::NegativeOffset { reg, name, off }.into()

@@ -9,7 +9,7 @@ use crate::messages::Objects;
 use crate::outcome::Step;
 use crate::simulate::memory::Access;
 use crate::simulate::sim::Sim;
-use crate::state::{BtfRef, Kind, RegId, RegState};
+use crate::state::{Kind, RegId, RegState};
 use crate::trace::Observer;
 use veristable_isa::{Op, Operand, Reg};
 use veristable_kernel::{Behaviour, RegBase, TypeFlags};
@@ -99,7 +99,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         flags |= TypeFlags::MEM_RCU;
         if kptr.hold == KptrHold::Percpu {
             flags |= TypeFlags::MEM_PERCPU;
-        } else if kptr.btf == BtfRef::Program {
+        } else if kptr.btf.is_programs() {
             flags |= TypeFlags::MEM_ALLOC;
         }
         let pointee = self.type_record(kptr.btf, kptr.id)?;
@@ -117,7 +117,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return self.refuse_kptr(kptr, reg, &state, Text::default());
         };
         let mut allowed = TypeFlags::PTR_MAYBE_NULL;
-        if btf == BtfRef::Program {
+        if btf.is_programs() {
             allowed |= TypeFlags::MEM_ALLOC;
             allowed.set(TypeFlags::MEM_PERCPU, kptr.hold == KptrHold::Percpu);
         } else {

@@ -61,6 +61,8 @@ impl LockId {
                 4 + 2 * u64::from(index.0) + u64::from(inner)
             }
             Kind::BtfId { btf: BtfRef::Program, .. } => 1,
+            // Behind all maps: there are no more than 64.
+            Kind::BtfId { btf: BtfRef::Maps(at), .. } => (1 << 32) + u64::from(at),
             _ => return None,
         };
         Some(Self { id: reg.id.0, object })

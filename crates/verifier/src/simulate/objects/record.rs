@@ -21,7 +21,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// of the kernel have none.
     pub(crate) fn type_record(&mut self, btf: BtfRef, id: TypeId) -> Step<Option<RecordId>> {
         match btf {
-            BtfRef::Program => record::of_type(self.env, id),
+            BtfRef::Program | BtfRef::Maps(_) => record::of_type(self.env, btf, id),
             BtfRef::Kernel | BtfRef::Module(_) => Ok(None),
         }
     }
