@@ -93,7 +93,7 @@ pub(crate) const ROWS: &[Row] = &[
     tracing(2, A::TRACE_FEXIT, "tcp_sendmsg"),
     sleepable(tracing(1, A::TRACE_FENTRY, "__x64_sys_getpgid")),
     tracing(2, A::MODIFY_RETURN, "security_file_open"),
-    sleepable(tracing(2, A::MODIFY_RETURN, "security_socket_bind")),
+    tracing(2, A::MODIFY_RETURN, "security_socket_bind"),
     tracing(1, A::MODIFY_RETURN, "__x64_sys_getpgid"),
     tracing(3, A::TRACE_RAW_TP, "btf_trace_sched_switch"),
     tracing(2, A::TRACE_RAW_TP, "btf_trace_task_newtask"),

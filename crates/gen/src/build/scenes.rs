@@ -16,6 +16,7 @@
 //! | `block` | generated statements that leave R6 to R9 alone |
 //! | `return` | the end of the program |
 //! | `func rN` | the address of the callback that follows `callback:` |
+//! | `subprog` | a call of the function that follows `callback:` |
 //! | `$node` | BTF id of the program's own structure |
 //!
 //! At most one mistake is made in a scene: a small twist in what is otherwise right.
@@ -25,6 +26,7 @@ use std::sync::OnceLock;
 
 use veristable_btf::{Kind as TypeKind, TypeId};
 use veristable_isa::asm::{self, Resolver};
+use veristable_isa::consts::BPF_JMP;
 use veristable_isa::{Insn, Reg};
 use veristable_kernel::ProgType;
 
@@ -140,6 +142,7 @@ pub(super) enum Macro {
     Block,
     Return,
     Function(Reg),
+    Call,
 }
 
 fn register(name: &str) -> Option<Reg> {
@@ -155,6 +158,7 @@ fn read_macro(line: &str) -> Option<Macro> {
         "func" => Macro::Function(register(rest)?),
         "block" => Macro::Block,
         "return" => Macro::Return,
+        "subprog" => Macro::Call,
         _ => return None,
     })
 }
@@ -428,6 +432,12 @@ impl<'a, 'k> Builder<'a, 'k> {
                 .filter(|_| !second)
                 .and_then(|to| labels.get(usize::try_from(to).ok()?).copied().flatten());
             self.code.raw(*insn, label);
+            // What was in the registers before the scene is there no longer.
+            if !second && insn.class() == BPF_JMP {
+                self.state.call(Value::Uninit);
+            } else if !second && insn.dst() < 10 {
+                self.state.set(Reg::new(insn.dst()), Value::Uninit);
+            }
             second = !second && insn.is_ldimm64();
         }
         if let Some(label) = labels.last().copied().flatten() {
@@ -463,6 +473,11 @@ impl<'a, 'k> Builder<'a, 'k> {
             Macro::Function(reg) => {
                 if let Some(label) = callback {
                     self.code.func(reg, label);
+                }
+            }
+            Macro::Call => {
+                if let Some(label) = callback {
+                    self.code.call(label);
                 }
             }
         }
