@@ -2,7 +2,7 @@
 //! CO-RE: one case per rule of libbpf's relo_core.c, with types made for it.
 
 use veristable_btf::relo::{
-    Patch, PatchError, RawInsn, RelocError, RelocKind, Relocated, Relocator,
+    Patch, PatchError, RawInsn, RelocError, RelocKind, Relocated, Relocator, Rules,
 };
 use veristable_btf::writer::{NewMember, Writer};
 use veristable_btf::{Btf, CoreRelo, FwdKind, Kind, TypeId};
@@ -137,13 +137,21 @@ fn fields_move_and_disappear() {
                 "0:2:4",
                 "error BadAccess { problem: \"index past the end of an array\" }",
             ),
-            (FieldByteOffset, "0:0:0", "error UnexpectedKind { id: TypeId(1), kind: Int }"),
+            (
+                FieldByteOffset,
+                "0:0:0",
+                "error UnexpectedKind { id: TypeId(1), kind: Int, position: 2 }",
+            ),
             (FieldByteOffset, "", "error BadAccess { problem: \"not numbers\" }"),
             (FieldByteOffset, ":0", "error BadAccess { problem: \"not numbers\" }"),
             (FieldByteOffset, "0:", "error BadAccess { problem: \"not numbers\" }"),
             (FieldByteOffset, "0:-1", "error BadAccess { problem: \"not numbers\" }"),
             (FieldByteOffset, "0:x", "error BadAccess { problem: \"not numbers\" }"),
-            (EnumvalExists, "0", "error UnexpectedKind { id: TypeId(9), kind: Struct }"),
+            (
+                EnumvalExists,
+                "0",
+                "error UnexpectedKind { id: TypeId(9), kind: Struct, position: 0 }",
+            ),
         ],
     );
 }
@@ -738,7 +746,7 @@ fn patches() {
         (plain, insn(MOV32, -8), unexpected(-8_i64 as u64)),
         (Relocated { validate: false, ..plain }, insn(MOV32, 9), Ok(Patch::Imm(16))),
         (to(1 << 33 | 5), insn(MOV32, 8), Ok(Patch::Imm(5))),
-        (plain, insn(ADD_REGISTER, 8), Err(PatchError::Unrecognized { code: ADD_REGISTER })),
+        (plain, insn(ADD_REGISTER, 8), Err(PatchError::NoImmediate { code: ADD_REGISTER })),
         (plain, insn(JUMP, 8), Err(PatchError::Unrecognized { code: JUMP })),
         (Relocated { poison: true, ..plain }, insn(JUMP, 8), Ok(Patch::Poison)),
         (plain, insn(LDX_WORD, 8), Ok(Patch::Memory { offset: 16, code: LDX_WORD })),
@@ -762,10 +770,13 @@ fn patches() {
         (plain, RawInsn { code: 0x30, ..constant(8) }, Err(PatchError::UnexpectedForm)),
     ];
     for (answer, insn, expected) in cases {
-        assert_eq!(answer.patch(insn, Some(half)), expected, "{insn:?} {answer:?}");
+        assert_eq!(answer.patch(insn, Some(half), Rules::LIBBPF), expected, "{insn:?} {answer:?}");
     }
-    assert_eq!(plain.patch(constant(8), None), Err(PatchError::UnexpectedForm));
-    assert_eq!(plain.patch(constant(8), Some(insn(ADD, 0))), Err(PatchError::UnexpectedForm));
+    assert_eq!(plain.patch(constant(8), None, Rules::LIBBPF), Err(PatchError::UnexpectedForm));
+    assert_eq!(
+        plain.patch(constant(8), Some(insn(ADD, 0)), Rules::LIBBPF),
+        Err(PatchError::UnexpectedForm)
+    );
 }
 
 /// A poisoned 64-bit constant loses both halves, another instruction only itself.

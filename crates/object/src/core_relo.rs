@@ -6,7 +6,7 @@ use crate::kernel_types::KernelTypes;
 use crate::program::{Function, Functions};
 use std::collections::HashMap;
 use veristable_btf::Btf;
-use veristable_btf::relo::{RawInsn, Relocator};
+use veristable_btf::relo::{RawInsn, Relocator, Rules};
 use veristable_isa::Insn;
 
 /// Instructions of one function that differ from the object's.
@@ -88,7 +88,8 @@ fn apply_to(function: &Function, relocator: &mut Relocator<'_>) -> Result<Change
         let first = at(core.insn).ok_or_else(|| error("there is no such instruction".into()))?;
         let second = at(next);
         let (mut raw, mut raw_second) = (to_raw(first), second.map(to_raw));
-        let patch = answer.patch(raw, raw_second).map_err(|e| error(e.to_string()))?;
+        let patch =
+            answer.patch(raw, raw_second, Rules::LIBBPF).map_err(|e| error(e.to_string()))?;
         patch.apply(&mut raw, raw_second.as_mut());
         changed.insert(core.insn, from_raw(raw));
         if let (Some(second), Some(raw)) = (second, raw_second)

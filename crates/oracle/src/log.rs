@@ -67,8 +67,14 @@ pub fn message(log: &str) -> Vec<&str> {
         .unwrap_or_default()
         .iter()
         .map(|line| without_statistics(line))
-        .filter(|line| !line.trim().is_empty())
+        .filter(|line| !line.trim().is_empty() && !is_candidate_cache(line))
         .collect()
+}
+
+/// Whether a line shows the kernel's cache of candidates for CO-RE relocations, in which there is
+/// what earlier programs left (`print_cand_cache`, `kernel/bpf/btf.c`).
+fn is_candidate_cache(line: &str) -> bool {
+    line.starts_with("vmlinux_cand_cache:") || line.starts_with("module_cand_cache:")
 }
 
 /// A message without a line end of its own runs into the statistics.
@@ -198,13 +204,13 @@ fn number(text: &str) -> Option<(u64, &str)> {
 /// What replaces a number that only the running kernel knows.
 pub const RUNTIME_VALUE: &str = "0xRUNTIME";
 
-/// The log without what differs from one load to the next: the `verification time` line is left
-/// out, and the value of a 64-bit load that stands for a map, a map value, a variable or a function
+/// The log without what differs from one load to the next: the `verification time` line and the
+/// kernel's cache of CO-RE candidates are left out, and the value of a 64-bit load that stands for a map, a map value, a variable or a function
 /// of the kernel (source register not 0 in `insns`) is replaced by [`RUNTIME_VALUE`].
 #[must_use]
 pub fn normalise(log: &str, insns: &[Insn]) -> String {
     let mut out = String::with_capacity(log.len());
-    for line in log.split_inclusive('\n') {
+    for line in log.split_inclusive('\n').filter(|line| !is_candidate_cache(line)) {
         // It may follow a message that has no line end of its own.
         if let Some((before, _)) = line.split_once("verification time ")
             && line.trim_end().ends_with(" usec")

@@ -66,7 +66,7 @@ const V6_12_117: &[Behaviour] = &{
         BufferSizeFits, FastcallAvoidsTargets, MainIsNoCallback, CallbacksKnowMap,
         LsmCgroupNeverSleeps, WideResultsRefused, FieldsOnceInAll,
         UnlinkedCoversLinked, PacketEndsMatch, IteratorTrustMatches, FetchedFromStack,
-        VariableWritesScrub,
+        VariableWritesScrub, CoreIndexesChecked, CoreFormFirst,
     ]
 };
 
@@ -85,6 +85,7 @@ const V6_18_15: &[Behaviour] = &{
         ReferencesOfState, StructOpsReturns, UprobeSessionReturns,
         DenialsNameFunctions, MapRulesFirst, CountedFdArray,
         ArenaSignExtension, CallbackDropsArguments, UsedDynptrsShown,
+        CoreElementSizes,
     ]
 };
 

@@ -9,11 +9,11 @@ use alloc::vec::Vec;
 
 use super::find::enums_match;
 use super::names::{essential_name, match_names};
-use super::{RelocError, Work};
+use super::{RelocError, Rules, Work};
 use crate::{Btf, Kind, Members, Params, Type, TypeData, TypeId};
 
-/// How many calls deep, and how many steps each, libbpf compares types.
-const MAX_DEPTH: u32 = 32;
+/// How many steps one call takes when types are compared.
+const MAX_STEPS: u32 = 32;
 
 /// How many array dimensions are followed when fields are compared; libbpf does not count.
 const MAX_DIMENSIONS: u32 = 1024;
@@ -80,7 +80,7 @@ struct Pair {
 
 impl Pair {
     const fn new(local: TypeId, target: TypeId, level: u32) -> Self {
-        Self { local, target, behind_pointer: false, level, steps: MAX_DEPTH }
+        Self { local, target, behind_pointer: false, level, steps: MAX_STEPS }
     }
 }
 
@@ -96,8 +96,7 @@ pub fn types_are_compatible(
     target_btf: &Btf<'_>,
     target: TypeId,
 ) -> Result<bool, RelocError> {
-    let mut work = Work { left: super::MAX_WORK };
-    types_compatible(local_btf, local, target_btf, target, &mut work)
+    types_compatible(local_btf, local, target_btf, target, Rules::LIBBPF, &mut Work::default())
 }
 
 /// As [`types_are_compatible`], with a limit.
@@ -106,6 +105,7 @@ pub(super) fn types_compatible(
     local: TypeId,
     target_btf: &Btf<'_>,
     target: TypeId,
+    rules: Rules,
     work: &mut Work,
 ) -> Result<bool, RelocError> {
     let roots = (local_btf.type_by_id(local)?.kind(), target_btf.type_by_id(target)?.kind());
@@ -113,7 +113,7 @@ pub(super) fn types_compatible(
         return Ok(false);
     }
     // All pairs have to be compatible; the last is the next.
-    let mut pairs = vec![Pair::new(local, target, MAX_DEPTH)];
+    let mut pairs = vec![Pair::new(local, target, rules.levels)];
     while let Some(pair) = pairs.pop() {
         work.step()?;
         let steps = pair.steps.checked_sub(1).ok_or(RelocError::TooManyLevels)?;
@@ -154,10 +154,20 @@ pub(super) fn types_compatible(
                 | TypeData::Fwd(_),
                 _,
             ) => {}
-            _ => return Ok(false),
+            _ => return unexpected(rules),
         }
     }
     Ok(true)
+}
+
+/// Kinds that are not compared do not match. Kernels warn of them, but with a name in the place of
+/// the log (`pr_warn` in `__bpf_core_types_are_compat` and `__bpf_core_types_match`), and so write
+/// where nothing may be written.
+const fn unexpected(rules: Rules) -> Result<bool, RelocError> {
+    if rules.kernel {
+        return Err(RelocError::Undecided { reason: "CO-RE comparison that breaks the kernel" });
+    }
+    Ok(false)
 }
 
 /// A comparison that waits for that of its parts.
@@ -190,10 +200,11 @@ pub(super) fn types_match(
     local: TypeId,
     target_btf: &Btf<'_>,
     target: TypeId,
+    rules: Rules,
     work: &mut Work,
 ) -> Result<bool, RelocError> {
     let mut waiting: Vec<Waiting<'_, '_>> = Vec::new();
-    let mut next = Next::Compare(Pair::new(local, target, MAX_DEPTH));
+    let mut next = Next::Compare(Pair::new(local, target, rules.levels));
     loop {
         let mut decided = None;
         match next {
@@ -201,7 +212,7 @@ pub(super) fn types_match(
                 if matches!(next, Next::Instead(_)) {
                     waiting.pop();
                 }
-                match compare(local_btf, target_btf, pair, work)? {
+                match compare(local_btf, target_btf, pair, rules, work)? {
                     Compared::Decided(matches) => decided = Some(matches),
                     Compared::Wait(more) => waiting.push(more),
                 }
@@ -223,6 +234,7 @@ fn compare<'l, 't>(
     local_btf: &'l Btf<'_>,
     target_btf: &'t Btf<'_>,
     mut pair: Pair,
+    rules: Rules,
     work: &mut Work,
 ) -> Result<Compared<'l, 't>, RelocError> {
     if pair.level == 0 {
@@ -272,6 +284,14 @@ fn compare<'l, 't>(
                 }
                 false
             }
+            (
+                TypeData::Float { .. }
+                | TypeData::Func(_)
+                | TypeData::Var(_)
+                | TypeData::Datasec(_)
+                | TypeData::DeclTag(_),
+                _,
+            ) => unexpected(rules)?,
             _ => false,
         };
         return Ok(Compared::Decided(matches));

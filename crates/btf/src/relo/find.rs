@@ -5,17 +5,28 @@ use alloc::vec::Vec;
 
 use super::names::{essential_name, match_names};
 use super::spec::{Accessor, MAX_LEN, Spec};
-use super::{Candidate, RelocError, RelocKind, Work, compat};
-use crate::{Btf, Error, Members, Type, TypeId};
+use super::{RelocError, RelocKind, Work, compat, size_of};
+use crate::{Btf, Error, Kind, Members, Type, TypeId};
 
-/// Own types of `target` with the name of `local`, but for flavours, and of a compatible kind, in
-/// the order of ids (`bpf_core_add_cands`).
-pub(super) fn candidates<'t>(local: &Type<'_>, target: &'t Btf<'t>) -> Vec<Candidate<'t>> {
-    let wanted = essential_name(local.name_bytes());
-    let is_candidate = |ty: &Type<'_>| {
-        compat::compatible_kinds(ty.kind(), local.kind())
-            && essential_name(ty.name_bytes()) == wanted
-    };
+/// A type of the kernel that may be what the object means.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'t> {
+    /// The kernel's BTF or that of a module.
+    pub btf: &'t Btf<'t>,
+    /// The type there.
+    pub id: TypeId,
+}
+
+/// Own types of `target` with this name, but for flavours, and of one of the `kinds`, in the order of
+/// ids (`bpf_core_add_cands`).
+pub fn candidates<'t>(
+    name: &[u8],
+    kinds: impl Fn(Kind) -> bool,
+    target: &'t Btf<'t>,
+) -> Vec<Candidate<'t>> {
+    let wanted = essential_name(name);
+    let is_candidate =
+        |ty: &Type<'_>| kinds(ty.kind()) && essential_name(ty.name_bytes()) == wanted;
     let mut flavour = wanted.to_vec();
     let mut ids: Vec<TypeId> = if target.name_index().is_some() {
         let plain = target.own_types_exactly(wanted).filter(is_candidate).map(|ty| ty.id());
@@ -33,24 +44,24 @@ pub(super) fn candidates<'t>(local: &Type<'_>, target: &'t Btf<'t>) -> Vec<Candi
     ids.into_iter().map(|id| Candidate { btf: target, id }).collect()
 }
 
-/// Looks for the object's path in a type of the kernel (`bpf_core_spec_match`); `None` if the type
-/// does not have it.
-pub(super) fn match_spec<'t>(
+/// Looks for the object's path in a type of the kernel, the root of `found`, which gets as much of it
+/// as the type has (`bpf_core_spec_match`); whether it has all of it.
+pub(super) fn match_spec(
     local: &Spec<'_>,
-    target: &'t Btf<'t>,
-    id: TypeId,
+    found: &mut Spec<'_>,
     work: &mut Work,
-) -> Result<Option<Spec<'t>>, RelocError> {
-    let mut found = Spec::new(target, local.kind, id);
-    let matched = match local.kind {
-        RelocKind::TypeMatches => compat::types_match(local.btf, local.root, target, id, work)?,
-        kind if kind.is_type() => {
-            compat::types_compatible(local.btf, local.root, target, id, work)?
+) -> Result<bool, RelocError> {
+    let (target, id) = (found.btf, found.root);
+    match local.kind {
+        RelocKind::TypeMatches => {
+            compat::types_match(local.btf, local.root, target, id, local.rules, work)
         }
-        kind if kind.is_enum_value() => match_enum_value(local, &mut found, work)?,
-        _ => match_path(local, &mut found, work)?,
-    };
-    Ok(matched.then_some(found))
+        kind if kind.is_type() => {
+            compat::types_compatible(local.btf, local.root, target, id, local.rules, work)
+        }
+        kind if kind.is_enum_value() => match_enum_value(local, found, work),
+        _ => match_path(local, found, work),
+    }
 }
 
 /// Looks for the object's enum value.
@@ -61,13 +72,20 @@ fn match_enum_value(
 ) -> Result<bool, RelocError> {
     let ty = found.btf.skip_modifiers(found.root)?;
     let wanted = local.steps.first().and_then(|step| step.name).unwrap_or(&[]);
-    let Some(data) = ty.as_enum() else { return Ok(false) };
-    for (index, value) in (0..).zip(data.values) {
+    let data = ty.as_enum().filter(|data| !local.rules.kernel || !data.values.is_empty());
+    let Some(data) = data else {
+        if local.rules.kernel {
+            let reason = "enum value of a type without values";
+            return Err(RelocError::Undecided { reason });
+        }
+        return Ok(false);
+    };
+    for (index, value) in (0_u32..).zip(data.values) {
         work.step()?;
         let name = value.name_bytes();
         if essential_name(name) == essential_name(wanted) {
             found.steps.push(Accessor { type_id: ty.id(), index, name: Some(name) });
-            found.raw.push(index);
+            found.raw.push(index.cast_signed());
             return Ok(true);
         }
     }
@@ -104,10 +122,10 @@ fn match_path<'t>(
             return Err(RelocError::TooDeep);
         }
         found.steps.push(Accessor { type_id: id, index: step.index, name: None });
-        found.raw.push(step.index);
-        let size = found.btf.resolve_size(id).map_err(|error| match error {
-            Error::TooLarge { id } => RelocError::TooLarge { id },
-            other => other.into(),
+        found.raw.push(step.index.cast_signed());
+        let size = size_of(found.btf, id, found.rules).map_err(|error| match error {
+            RelocError::Btf(Error::TooLarge { id }) => RelocError::TooLarge { id },
+            other => other,
         })?;
         found.advance(step.index, size);
     }
@@ -145,7 +163,7 @@ fn match_member<'t>(
             return Err(RelocError::TooDeep);
         }
         found.bit_offset = found.bit_offset.wrapping_add(member.bit_offset);
-        found.raw.push(level.next);
+        found.raw.push(level.next.cast_signed());
         let name = member.name_bytes();
         if name.is_empty() {
             let inner = btf.skip_modifiers(member.type_id)?;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! CO-RE: what instructions have to become for a given kernel, as libbpf 1.7 computes it
-//! (tools/lib/bpf/relo_core.c and `bpf_core_find_cands` of tools/lib/bpf/libbpf.c in Linux 6.18).
+//! (tools/lib/bpf/relo_core.c and `bpf_core_find_cands` of tools/lib/bpf/libbpf.c in Linux 6.18),
+//! or a kernel for programs that bring their relocations with them: the same file, with other
+//! limits ([`Rules`]).
 //!
 //! A [`Relocator`] answers for each [`CoreRelo`] of an object with a [`Relocated`], which in turn
-//! says what an instruction becomes: [`Relocated::patch`].
+//! says what an instruction becomes: [`Relocated::patch`]. Who has candidates of his own and wants to
+//! hear of every step takes these one by one: [`Spec::parse`], [`candidates`], [`choose`].
 
 mod compat;
 mod find;
@@ -20,9 +23,41 @@ use core::fmt;
 use crate::{Btf, CoreRelo, Error, Kind, TypeId};
 
 pub use compat::types_are_compatible;
+pub use find::{Candidate, candidates};
 pub use names::essential_name;
 pub use patch::{BAD_RELO_HELPER, Patch, PatchError, RawInsn};
-use spec::Spec;
+pub use spec::Spec;
+
+/// In what libbpf and kernels differ that relocate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How many calls deep types are compared (`MAX_TYPES_ARE_COMPAT_DEPTH` and
+    /// `MAX_TYPES_MATCH_DEPTH` of kernel/bpf/btf.c; 32 in libbpf).
+    pub levels: u32,
+    /// Whether access strings may have negative indexes (`bpf_core_parse_spec`).
+    pub negative_indexes: bool,
+    /// Whether loads of a field that is an array have the size of its elements
+    /// (`bpf_core_calc_field_relo`).
+    pub element_sizes: bool,
+    /// Whether an instruction that could not have been relocated is refused even if there is no
+    /// answer (`bpf_core_patch_insn`).
+    pub form_first: bool,
+    /// Whether a kernel relocates: which kinds of types have sizes, what numbers look like, and how
+    /// kinds are written.
+    pub kernel: bool,
+}
+
+impl Rules {
+    /// Those of libbpf. It lets negative indexes pass, and reads outside of the type; here, as in
+    /// libbpf 1.8, they are an error.
+    pub const LIBBPF: Self = Self {
+        levels: 32,
+        negative_indexes: false,
+        element_sizes: true,
+        form_first: false,
+        kernel: false,
+    };
+}
 
 /// What a relocation asks: `enum bpf_core_relo_kind` of include/uapi/linux/bpf.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,6 +210,8 @@ pub enum RelocError {
         id: TypeId,
         /// Its kind.
         kind: Kind,
+        /// Which index of the access string leads there, from 0.
+        position: u32,
     },
     /// A type of the kernel is too large for a path to lead into.
     TooLarge {
@@ -209,6 +246,11 @@ pub enum RelocError {
     },
     /// The types are so large or so entangled that the comparison was given up; libbpf would go on.
     TooMuchWork,
+    /// What a kernel does here depends on what stands in its memory, or would break it.
+    Undecided {
+        /// What it does.
+        reason: &'static str,
+    },
 }
 
 impl RelocError {
@@ -219,6 +261,15 @@ impl RelocError {
         match self {
             Self::TooLarge { .. } | Self::TooDeep | Self::UnloadableBitField => E2BIG,
             _ => EINVAL,
+        }
+    }
+
+    /// The number of the error that a kernel has in its place; a type that is too large is not
+    /// told from one without a size there (`btf_resolve_size`).
+    pub const fn kernel_errno(&self) -> i32 {
+        match self {
+            Self::TooLarge { .. } => 22,
+            _ => self.errno(),
         }
     }
 }
@@ -238,7 +289,7 @@ impl fmt::Display for RelocError {
                 write!(f, "type {id} has no name, and cannot be looked for in a kernel")
             }
             Self::BadAccess { problem } => write!(f, "malformed access string: {problem}"),
-            Self::UnexpectedKind { id, kind } => {
+            Self::UnexpectedKind { id, kind, .. } => {
                 write!(f, "the access string leads to type {id} of unexpected kind {kind}")
             }
             Self::TooLarge { id } => Error::TooLarge { id: *id }.fmt(f),
@@ -267,6 +318,7 @@ impl fmt::Display for RelocError {
                 )
             }
             Self::TooMuchWork => f.write_str("comparing the types takes too long"),
+            Self::Undecided { reason } => f.write_str(reason),
         }
     }
 }
@@ -315,20 +367,19 @@ impl Relocated {
     }
 }
 
-/// A type of the kernel that may be what the object means.
-#[derive(Clone, Copy, Debug)]
-struct Candidate<'t> {
-    btf: &'t Btf<'t>,
-    id: TypeId,
-}
-
 /// Work that a relocator may still do, in members, values and types looked at.
 ///
 /// Types that nest without end, or nearly, would otherwise keep libbpf's algorithms busy for
 /// years.
 #[derive(Clone, Copy, Debug)]
-struct Work {
+pub struct Work {
     left: u64,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self { left: MAX_WORK }
+    }
 }
 
 impl Work {
@@ -387,29 +438,21 @@ impl<'t> Relocator<'t> {
         if kind != RelocKind::TypeIdLocal {
             self.prepare_candidates(relo.type_id)?;
         }
-        let local = Spec::parse(self.local, relo, kind)?;
+        let local = Spec::parse(self.local, relo, Rules::LIBBPF)?;
         if kind == RelocKind::TypeIdLocal {
-            let id = u64::from(local.root.0);
-            let start = Relocated::start();
-            return Ok(Relocated { original: id, new: id, validate: false, ..start });
+            return Ok(local.own_id());
         }
         let candidates = self.candidates.get(&relo.type_id).map_or(&[][..], Vec::as_slice);
         let mut kept = Vec::new();
-        let mut found: Option<(Relocated, u32)> = None;
-        for candidate in candidates {
-            let target = find::match_spec(&local, candidate.btf, candidate.id, &mut self.work)?;
-            let Some(target) = target else { continue };
-            let answer = value::relocate(&local, Some(&target))?;
-            match &found {
-                None => found = Some((answer, target.bit_offset)),
-                Some(first) => check_unambiguous(first, (&answer, target.bit_offset))?,
+        let mut keep = |progress: Progress<'_, 't>| {
+            if let Progress::Compared { candidate, matches: true, .. } = progress {
+                kept.push(candidate);
             }
-            kept.push(*candidate);
-        }
-        let Some((answer, _)) = found else {
-            return value::relocate(&local, None);
         };
-        self.candidates.insert(relo.type_id, kept);
+        let answer = choose(&local, candidates.iter().copied(), &mut self.work, &mut keep)?;
+        if !kept.is_empty() {
+            self.candidates.insert(relo.type_id, kept);
+        }
         Ok(answer)
     }
 
@@ -421,8 +464,8 @@ impl<'t> Relocator<'t> {
     /// If the relocation is malformed.
     pub fn describe(local: &Btf<'_>, relo: &CoreRelo) -> Result<String, RelocError> {
         let number = relo.kind_number;
-        let kind = relo.kind().ok_or(RelocError::UnknownKind { number })?;
-        Ok(Spec::parse(local, relo, kind)?.to_string())
+        relo.kind().ok_or(RelocError::UnknownKind { number })?;
+        Ok(Spec::parse(local, relo, Rules::LIBBPF)?.to_string())
     }
 
     /// What a relocation speaks of, for people: `task_struct.pid`, `bpf_func_id::BPF_FUNC_loop`, or
@@ -433,8 +476,8 @@ impl<'t> Relocator<'t> {
     /// If the relocation is malformed.
     pub fn subject(local: &Btf<'_>, relo: &CoreRelo) -> Result<String, RelocError> {
         let number = relo.kind_number;
-        let kind = relo.kind().ok_or(RelocError::UnknownKind { number })?;
-        Ok(Spec::parse(local, relo, kind)?.subject())
+        relo.kind().ok_or(RelocError::UnknownKind { number })?;
+        Ok(Spec::parse(local, relo, Rules::LIBBPF)?.subject())
     }
 
     /// Looks for the types of the kernel that have the name and kind of the object's type.
@@ -446,14 +489,101 @@ impl<'t> Relocator<'t> {
         if local.name_bytes().is_empty() {
             return Err(RelocError::Anonymous { id });
         }
-        let mut candidates = find::candidates(&local, self.kernel);
+        let kind = local.kind();
+        let kinds = |found| compat::compatible_kinds(found, kind);
+        let mut candidates = find::candidates(local.name_bytes(), kinds, self.kernel);
         if candidates.is_empty() {
             let modules = self.modules.iter();
-            candidates.extend(modules.flat_map(|module| find::candidates(&local, module)));
+            candidates.extend(
+                modules.flat_map(|module| find::candidates(local.name_bytes(), kinds, module)),
+            );
         }
         self.candidates.insert(id, candidates);
         Ok(())
     }
+}
+
+/// How far a relocation is.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'p, 't> {
+    /// A candidate was compared.
+    Compared {
+        /// Its place among the candidates.
+        index: u32,
+        /// The candidate.
+        candidate: Candidate<'t>,
+        /// Whether it is what the object means.
+        matches: bool,
+        /// How far the object's path leads in it.
+        path: &'p Spec<'t>,
+    },
+    /// A candidate could not be compared, which ends the relocation.
+    Failed {
+        /// Its place among the candidates.
+        index: u32,
+        /// How far the object's path leads in it.
+        path: &'p Spec<'t>,
+        /// What is wrong.
+        error: &'p RelocError,
+    },
+    /// There is no candidate that matches.
+    NoMatch,
+}
+
+/// Answers a relocation by the candidates, which have to agree (`bpf_core_calc_relo_insn`, but for
+/// what is before its loop).
+///
+/// # Errors
+///
+/// If they do not, or one cannot be compared.
+pub fn choose<'t>(
+    local: &Spec<'_>,
+    candidates: impl Iterator<Item = Candidate<'t>>,
+    work: &mut Work,
+    watch: &mut dyn FnMut(Progress<'_, 't>),
+) -> Result<Relocated, RelocError> {
+    let mut found: Option<(Relocated, u32)> = None;
+    for (index, candidate) in (0..).zip(candidates) {
+        let mut path = Spec::new(candidate.btf, local.kind, candidate.id, local.rules);
+        let matches = match find::match_spec(local, &mut path, work) {
+            Ok(matches) => matches,
+            Err(error) => {
+                watch(Progress::Failed { index, path: &path, error: &error });
+                return Err(error);
+            }
+        };
+        watch(Progress::Compared { index, candidate, matches, path: &path });
+        if !matches {
+            continue;
+        }
+        let answer = value::relocate(local, Some(&path))?;
+        match &found {
+            None => found = Some((answer, path.bit_offset)),
+            Some(first) => check_unambiguous(first, (&answer, path.bit_offset))?,
+        }
+    }
+    if let Some((answer, _)) = found {
+        return Ok(answer);
+    }
+    watch(Progress::NoMatch);
+    value::relocate(local, None)
+}
+
+/// The size of a type in bytes (`btf__resolve_size` of libbpf, `btf_resolve_size` of the kernel).
+fn size_of(btf: &Btf<'_>, id: TypeId, rules: Rules) -> Result<u32, RelocError> {
+    if !rules.kernel {
+        return Ok(btf.resolve_size(id)?);
+    }
+    let kind = btf.skip_modifiers(id)?.kind();
+    if matches!(kind, Kind::Var | Kind::DeclTag | Kind::Datasec) {
+        return Err(Error::NoSize { id, kind }.into());
+    }
+    let size = btf.resolve_size(id)?;
+    if i32::try_from(size).is_err() {
+        // The size is returned as a number with a sign, and taken for an error.
+        return Err(RelocError::Undecided { reason: "type of 2 GiB or more" });
+    }
+    Ok(size)
 }
 
 /// All candidates have to agree: on the place of the field, and on the answer.

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use super::Relocated;
+use super::{Relocated, Rules};
 
 /// The helper that a poisoned instruction calls, 0xbad2310: the verifier says `invalid func
 /// unknown#195896080` if it gets there.
@@ -94,6 +94,11 @@ pub enum PatchError {
         /// Its operation code.
         code: u8,
     },
+    /// An arithmetic instruction has no immediate value.
+    NoImmediate {
+        /// Its operation code.
+        code: u8,
+    },
     /// The instruction does not have the value that the compiler should have put there.
     UnexpectedValue {
         /// The value of the instruction, sign-extended.
@@ -137,7 +142,7 @@ impl PatchError {
 impl fmt::Display for PatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Unrecognized { code } => {
+            Self::Unrecognized { code } | Self::NoImmediate { code } => {
                 write!(f, "an instruction with code {code:#04x} cannot be relocated")
             }
             Self::UnexpectedValue { found, expected, new } => write!(
@@ -165,12 +170,21 @@ impl Relocated {
     /// # Errors
     ///
     /// If the instruction is not one that the compiler makes for such a relocation.
-    pub fn patch(&self, insn: RawInsn, second: Option<RawInsn>) -> Result<Patch, PatchError> {
+    pub fn patch(
+        &self,
+        insn: RawInsn,
+        second: Option<RawInsn>,
+        rules: Rules,
+    ) -> Result<Patch, PatchError> {
         if self.poison {
+            if rules.form_first {
+                check_form(insn, second)?;
+            }
             return Ok(Patch::Poison);
         }
+        check_form(insn, second)?;
         match insn.code & CLASS {
-            ALU | ALU64 if insn.code & SOURCE_REGISTER == 0 => {
+            ALU | ALU64 => {
                 self.check(i64::from(insn.imm).cast_unsigned())?;
                 Ok(Patch::Imm(low_half(self.new)))
             }
@@ -211,15 +225,25 @@ impl Relocated {
 
     fn patch_constant(&self, insn: RawInsn, second: Option<RawInsn>) -> Result<Patch, PatchError> {
         let second = second.ok_or(PatchError::UnexpectedForm)?;
-        let is_plain = insn.code == LDIMM64
-            && (insn.src, insn.offset) == (0, 0)
-            && RawInsn { imm: 0, ..second } == RawInsn::default();
-        if !is_plain {
-            return Err(PatchError::UnexpectedForm);
-        }
         let high = u64::from(second.imm.cast_unsigned()) << 32;
         self.check(high | u64::from(insn.imm.cast_unsigned()))?;
         Ok(Patch::Imm64 { low: low_half(self.new), high: low_half(self.new >> 32) })
+    }
+}
+
+/// Whether an instruction is of a form that can be relocated.
+fn check_form(insn: RawInsn, second: Option<RawInsn>) -> Result<(), PatchError> {
+    let code = insn.code;
+    match code & CLASS {
+        ALU | ALU64 if code & SOURCE_REGISTER != 0 => Err(PatchError::NoImmediate { code }),
+        ALU | ALU64 | LDX | ST | STX => Ok(()),
+        LD => {
+            let is_plain = code == LDIMM64
+                && (insn.src, insn.offset) == (0, 0)
+                && second.is_some_and(|half| RawInsn { imm: 0, ..half } == RawInsn::default());
+            if is_plain { Ok(()) } else { Err(PatchError::UnexpectedForm) }
+        }
+        _ => Err(PatchError::Unrecognized { code }),
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{RelocError, RelocKind, names};
+use super::{RelocError, RelocKind, Relocated, Rules, names, size_of};
 use crate::{Btf, CoreRelo, Kind, Type, TypeId};
 
 /// The longest path, `BPF_CORE_SPEC_MAX_LEN` of tools/lib/bpf/relo_core.h.
@@ -23,62 +23,72 @@ pub(super) struct Accessor<'b> {
     pub(super) name: Option<&'b [u8]>,
 }
 
-/// A path in some BTF.
+/// A path in some BTF: `struct bpf_core_spec`. Its text is the one of libbpf's debug output and of
+/// verifier logs.
 #[derive(Clone, Debug)]
-pub(super) struct Spec<'b> {
+pub struct Spec<'b> {
     pub(super) btf: &'b Btf<'b>,
     pub(super) kind: RelocKind,
+    pub(super) rules: Rules,
     /// The type with which it begins, with its modifiers.
     pub(super) root: TypeId,
     /// The steps that mean something. Empty for relocations about types.
     pub(super) steps: Vec<Accessor<'b>>,
     /// Every step, also through unnamed members.
-    pub(super) raw: Vec<u32>,
+    pub(super) raw: Vec<i32>,
     /// Where the path leads, in bits from the start of the root.
     pub(super) bit_offset: u32,
 }
 
 impl<'b> Spec<'b> {
     /// A path without steps.
-    pub(super) fn new(btf: &'b Btf<'b>, kind: RelocKind, root: TypeId) -> Self {
-        Self { btf, kind, root, steps: Vec::new(), raw: Vec::new(), bit_offset: 0 }
+    pub(super) const fn new(btf: &'b Btf<'b>, kind: RelocKind, root: TypeId, rules: Rules) -> Self {
+        Self { btf, kind, rules, root, steps: Vec::new(), raw: Vec::new(), bit_offset: 0 }
     }
 
     /// Parses a relocation's access string (`bpf_core_parse_spec`).
     ///
-    /// libbpf 1.7 lets a negative index pass, and reads outside the type; here, as in libbpf 1.8,
-    /// it is an error.
-    pub(super) fn parse(
-        btf: &'b Btf<'b>,
-        relo: &CoreRelo,
-        kind: RelocKind,
-    ) -> Result<Self, RelocError> {
+    /// # Errors
+    ///
+    /// If it makes no sense for the type.
+    pub fn parse(btf: &'b Btf<'b>, relo: &CoreRelo, rules: Rules) -> Result<Self, RelocError> {
         let access = btf.string(relo.access_offset)?;
-        let mut spec = Self::new(btf, kind, relo.type_id);
+        let Some(kind) = relo.kind() else {
+            parse_indexes(access, rules)?;
+            return Err(RelocError::UnknownKind { number: relo.kind_number });
+        };
+        let mut spec = Self::new(btf, kind, relo.type_id, rules);
         if kind.is_type() {
             return if access == b"0" { Ok(spec) } else { Err(bad("not \"0\"")) };
         }
-        spec.raw = parse_indexes(access)?;
+        spec.raw = parse_indexes(access, rules)?;
         let [first, rest @ ..] = spec.raw.as_slice() else {
             return Err(bad("empty"));
         };
         let (first, rest) = (*first, rest.to_vec());
         let root = btf.skip_modifiers(relo.type_id)?;
+        let index = first.cast_unsigned();
         if kind.is_enum_value() {
             if !rest.is_empty() {
                 return Err(bad("more than one index for an enum value"));
             }
             let name = enum_value_name(&root, first)?;
-            spec.steps.push(Accessor { type_id: root.id(), index: first, name: Some(name) });
+            spec.steps.push(Accessor { type_id: root.id(), index, name: Some(name) });
             return Ok(spec);
         }
-        spec.steps.push(Accessor { type_id: root.id(), index: first, name: None });
+        spec.steps.push(Accessor { type_id: root.id(), index, name: None });
         let mut id = root.id();
-        spec.advance(first, btf.resolve_size(id)?);
-        for index in rest {
-            id = spec.step_into(id, index)?;
+        spec.advance(index, size_of(btf, id, rules)?);
+        for (position, index) in (1..).zip(rest) {
+            id = spec.step_into(id, index, position)?;
         }
         Ok(spec)
+    }
+
+    /// The answer to a relocation about the id that the type has in the object.
+    pub fn own_id(&self) -> Relocated {
+        let id = u64::from(self.root.0);
+        Relocated { original: id, new: id, validate: false, ..Relocated::start() }
     }
 
     /// The path in words, without flavours: `root.member[index].member`, `enum::value`, or the
@@ -115,7 +125,8 @@ impl<'b> Spec<'b> {
     }
 
     /// Follows one more index of the access string; returns the type that it leads to.
-    fn step_into(&mut self, id: TypeId, index: u32) -> Result<TypeId, RelocError> {
+    fn step_into(&mut self, id: TypeId, access: i32, position: u32) -> Result<TypeId, RelocError> {
+        let index = access.cast_unsigned();
         let ty = self.btf.skip_modifiers(id)?;
         if let Some(array) = ty.as_array() {
             let element = self.btf.skip_modifiers(array.element)?.id();
@@ -123,13 +134,13 @@ impl<'b> Spec<'b> {
                 return Err(bad("index past the end of an array"));
             }
             self.steps.push(Accessor { type_id: element, index, name: None });
-            self.advance(index, self.btf.resolve_size(element)?);
+            self.advance(index, size_of(self.btf, element, self.rules)?);
             return Ok(element);
         }
         if !ty.kind().is_composite() {
-            return Err(RelocError::UnexpectedKind { id: ty.id(), kind: ty.kind() });
+            return Err(RelocError::UnexpectedKind { id: ty.id(), kind: ty.kind(), position });
         }
-        let member = ty.members().get(index as usize).ok_or(bad("no such member"))?;
+        let member = ty.members().get(look_up(access)?).ok_or(bad("no such member"))?;
         self.bit_offset = self.bit_offset.wrapping_add(member.bit_offset);
         if member.name_offset != 0 {
             let name = self.btf.string(member.name_offset)?;
@@ -161,25 +172,67 @@ fn bad(problem: &'static str) -> RelocError {
     RelocError::BadAccess { problem }
 }
 
+/// The place of a member or enum value. Kernels that let a negative one pass take what stands before
+/// the first for it.
+fn look_up(index: i32) -> Result<usize, RelocError> {
+    let reason = "CO-RE index before the first member or value";
+    usize::try_from(index).map_err(|_| RelocError::Undecided { reason })
+}
+
 /// Parses numbers separated by colons.
-fn parse_indexes(access: &[u8]) -> Result<Vec<u32>, RelocError> {
+fn parse_indexes(access: &[u8], rules: Rules) -> Result<Vec<i32>, RelocError> {
     let mut indexes = Vec::new();
-    for part in access.split(|byte| *byte == b':') {
-        let is_number = !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-        let number = core::str::from_utf8(part).ok().filter(|_| is_number);
-        let index: i32 = number.and_then(|n| n.parse().ok()).ok_or(bad("not numbers"))?;
-        if indexes.len() == MAX_LEN {
-            return Err(bad("more than 64 indexes"));
+    let mut rest = access;
+    if rest.first().is_none_or(|first| *first == b':') {
+        return Err(bad("not numbers"));
+    }
+    while !rest.is_empty() {
+        let (index, after) = parse_index(rest.strip_prefix(b":").unwrap_or(rest), rules)
+            .ok_or(bad("not numbers"))?;
+        if index < 0 && !rules.negative_indexes {
+            return Err(bad("a negative index"));
         }
-        indexes.push(index.unsigned_abs());
+        if indexes.len() == MAX_LEN {
+            return Err(if rules.kernel {
+                RelocError::TooDeep
+            } else {
+                bad("more than 64 indexes")
+            });
+        }
+        indexes.push(index);
+        rest = after;
     }
     Ok(indexes)
 }
 
+/// A number at the beginning of a text, and what follows it (`%d` of `sscanf`; the kernel's
+/// `vsscanf` in lib/vsprintf.c does not mind how large it is).
+fn parse_index(text: &[u8], rules: Rules) -> Option<(i32, &[u8])> {
+    let is_space =
+        |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r') || rules.kernel && *byte == 0xa0;
+    let text = text.get(text.iter().take_while(|byte| is_space(byte)).count()..)?;
+    let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+    let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = digits.split_at_checked(len).filter(|(digits, _)| !digits.is_empty())?;
+    let number = digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = u64::from(digit.wrapping_sub(b'0'));
+        if rules.kernel {
+            return Some(number.wrapping_mul(10).wrapping_add(digit));
+        }
+        number.checked_mul(10)?.checked_add(digit)
+    })?;
+    let number = if negative { number.wrapping_neg() } else { number }.cast_signed();
+    if rules.kernel {
+        return Some((number as i32, rest));
+    }
+    Some((i32::try_from(number).ok()?, rest))
+}
+
 /// The name of an enum's value.
-fn enum_value_name<'b>(ty: &Type<'b>, index: u32) -> Result<&'b [u8], RelocError> {
-    let data = ty.as_enum().ok_or(RelocError::UnexpectedKind { id: ty.id(), kind: ty.kind() })?;
-    let value = data.values.get(index as usize).ok_or(bad("no such enum value"))?;
+fn enum_value_name<'b>(ty: &Type<'b>, index: i32) -> Result<&'b [u8], RelocError> {
+    let unexpected = RelocError::UnexpectedKind { id: ty.id(), kind: ty.kind(), position: 0 };
+    let data = ty.as_enum().ok_or(unexpected)?;
+    let value = data.values.get(look_up(index)?).ok_or(bad("no such enum value"))?;
     Ok(ty.btf().string(value.name_offset)?)
 }
 
@@ -191,11 +244,14 @@ impl fmt::Display for Spec<'_> {
             return write!(f, "<{}> {}", self.kind, self.root);
         };
         let name = names::or_anonymous(root.name_bytes());
-        write!(f, "<{}> {} {} {}", self.kind, self.root, lower(root.kind()), lossy(name))?;
+        let kind = if self.rules.kernel { root.kind().name() } else { lower(root.kind()) };
+        write!(f, "<{}> {} {kind} {}", self.kind, self.root, lossy(name))?;
         if self.kind.is_enum_value() {
-            let value = self.raw.first().and_then(|index| {
-                let data = self.btf.skip_modifiers(self.root).ok()?.as_enum()?;
-                Some((data.signed, data.values.get(*index as usize)?))
+            // Where none was found, the first is printed.
+            let index = self.raw.first().copied().unwrap_or(0);
+            let value = self.btf.skip_modifiers(self.root).ok().and_then(|ty| {
+                let data = ty.as_enum()?;
+                Some((data.signed, data.values.get(usize::try_from(index).ok()?)?))
             });
             return match value {
                 Some((true, value)) => {

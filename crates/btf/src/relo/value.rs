@@ -2,7 +2,7 @@
 //! The values that a relocation has in the object and in the kernel.
 
 use super::spec::{Accessor, Spec};
-use super::{RelocError, RelocKind, Relocated};
+use super::{RelocError, RelocKind, Relocated, Rules, size_of};
 use crate::{Btf, Kind, Member, Type, TypeId};
 
 /// `BTF_INT_SIGNED` and no other encoding.
@@ -91,7 +91,7 @@ fn may_change_size(
 fn type_value(spec: &Spec<'_>) -> Result<u64, RelocError> {
     Ok(match spec.kind {
         RelocKind::TypeIdTarget | RelocKind::TypeIdLocal => u64::from(spec.root.0),
-        RelocKind::TypeSize => u64::from(spec.btf.resolve_size(spec.root)?),
+        RelocKind::TypeSize => u64::from(size_of(spec.btf, spec.root, spec.rules)?),
         _ => 1,
     })
 }
@@ -114,12 +114,15 @@ fn last_step<'s, 'b>(spec: &'s Spec<'b>) -> Result<&'s Accessor<'b>, RelocError>
 }
 
 /// The size that a load or store of this type has: that of the elements, for arrays.
-fn access_size(btf: &Btf<'_>, id: TypeId) -> Result<u32, RelocError> {
+fn access_size(btf: &Btf<'_>, id: TypeId, rules: Rules) -> Result<u32, RelocError> {
+    if !rules.element_sizes {
+        return size_of(btf, id, rules);
+    }
     let mut ty = btf.skip_modifiers(id)?;
     for _ in 0..MAX_DIMENSIONS {
         match ty.as_array() {
             Some(array) => ty = btf.skip_modifiers(array.element)?,
-            None => return Ok(btf.resolve_size(ty.id())?),
+            None => return size_of(btf, ty.id(), rules),
         }
     }
     Err(RelocError::TooManyLevels)
@@ -143,7 +146,7 @@ fn field_value(spec: &Spec<'_>) -> Result<FieldValue, RelocError> {
         }
         RelocKind::FieldByteOffset => FieldValue {
             value: u64::from(place.byte_offset),
-            size: access_size(spec.btf, member_type.id())?,
+            size: access_size(spec.btf, member_type.id(), spec.rules)?,
             type_id: member_type.id(),
             ..plain
         },
@@ -171,13 +174,14 @@ fn element_value(spec: &Spec<'_>, step: &Accessor<'_>) -> Result<FieldValue, Rel
     match spec.kind {
         RelocKind::FieldByteOffset => Ok(FieldValue {
             value: u64::from(spec.bit_offset / 8),
-            size: access_size(spec.btf, step.type_id)?,
+            size: access_size(spec.btf, step.type_id, spec.rules)?,
             type_id: step.type_id,
             ..plain
         }),
-        RelocKind::FieldByteSize => {
-            Ok(FieldValue { value: u64::from(spec.btf.resolve_size(step.type_id)?), ..plain })
-        }
+        RelocKind::FieldByteSize => Ok(FieldValue {
+            value: u64::from(size_of(spec.btf, step.type_id, spec.rules)?),
+            ..plain
+        }),
         kind => Err(RelocError::ArrayAccess { kind }),
     }
 }
@@ -197,7 +201,7 @@ impl Place {
     fn new(spec: &Spec<'_>, member: &Member<'_>, ty: &Type<'_>) -> Result<Self, RelocError> {
         let bit_offset = spec.bit_offset;
         if !member.is_bitfield() {
-            let byte_size = spec.btf.resolve_size(ty.id())?;
+            let byte_size = size_of(spec.btf, ty.id(), spec.rules)?;
             let bit_size = byte_size.wrapping_mul(8);
             return Ok(Self { byte_offset: bit_offset / 8, byte_size, bit_offset, bit_size });
         }

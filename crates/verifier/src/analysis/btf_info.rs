@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Function info, line info and CO-RE records.
 
+use super::core_relo::Relocations;
 use crate::env::{Env, SubprogFlags};
 use crate::errno::Errno;
-use crate::messages::BtfInfo;
+use crate::messages::{BtfInfo, CoreRelo as CoreMessage};
 use crate::outcome::{Step, Stop};
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
-use veristable_btf::{Btf, Kind, Linkage, TypeId};
+use veristable_btf::{Btf, CoreRelo, Kind, Linkage, TypeId};
 use veristable_program::InfoTable;
 
 /// Function info of one subprogram (`struct bpf_func_info` and `bpf_func_info_aux`).
@@ -118,7 +119,7 @@ pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     let Some(btf) = env.prog.btf else { return Err(Stop::Rejected(Errno::EINVAL)) };
     check_functions(env, btf)?;
     check_lines(env, btf)?;
-    check_relocations(env)
+    check_relocations(env, btf)
 }
 
 /// `check_abnormal_return`
@@ -230,8 +231,8 @@ fn check_lines<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
     Ok(())
 }
 
-/// `check_core_relo`: the table's form. Applying a relocation needs the kernel's candidates.
-fn check_relocations<O: Observer>(env: &mut Env<'_, O>) -> Step {
+/// `check_core_relo`
+fn check_relocations<'a, O: Observer>(env: &mut Env<'a, O>, btf: &'a Btf<'a>) -> Step {
     let table = &env.request.core_relos;
     if table.count == 0 {
         return Ok(());
@@ -240,16 +241,23 @@ fn check_relocations<O: Observer>(env: &mut Env<'_, O>) -> Step {
     {
         return Err(Stop::Rejected(Errno::EINVAL));
     }
-    let record = record(env, table, 0)?;
-    if !is_zero_after(record, CORE_RELO_SIZE) {
-        return env.reject(BtfInfo::RelocationTail);
+    let mut relocations = Relocations::new(env, btf);
+    for index in 0..table.count {
+        env.tick()?;
+        let record = record(env, table, index)?;
+        if !is_zero_after(record, CORE_RELO_SIZE) {
+            return env.reject(CoreMessage::RecordTail);
+        }
+        let [offset, type_id, access_offset, kind_number] = words(record);
+        let len = env.code.len();
+        if offset % 8 != 0 || offset / 8 >= len {
+            return env.reject(CoreMessage::Offset { index, offset, len });
+        }
+        let type_id = TypeId(type_id);
+        let relo = CoreRelo { insn_offset: offset, type_id, access_offset, kind_number };
+        relocations.apply(env, &relo, index)?;
     }
-    let [offset] = words(record);
-    let len = env.code.len();
-    if offset % 8 != 0 || offset / 8 >= len {
-        return env.reject(BtfInfo::RelocationOffset { index: 0, offset, len });
-    }
-    env.unsupported("CO-RE relocation in the kernel", "")
+    env.decode()
 }
 
 /// `INT_MAX`

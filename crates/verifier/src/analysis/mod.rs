@@ -5,6 +5,8 @@ pub mod attach;
 pub mod btf_info;
 pub mod calls;
 pub mod cfg;
+mod core_candidates;
+mod core_relo;
 pub mod fastcall;
 pub mod fields;
 pub mod fixups;
@@ -40,6 +42,11 @@ impl<O: Observer> Env<'_, O> {
         self.code.insns = List::collect(&self.budget, insns.iter().copied())?;
         self.place_symbols()?;
         self.code.aux = List::filled(&self.budget, insns.len(), InsnAux::default())?;
+        self.decode()
+    }
+
+    /// Decodes the slots.
+    pub(crate) fn decode(&mut self) -> Step {
         let mut second = false;
         let insns = &*self.code.insns;
         for (index, (insn, aux)) in insns.iter().zip(self.code.aux.iter_mut()).enumerate() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Messages about BTF function and line info and CO-RE records.
+//! Messages about BTF function and line info.
 
 messages! {
-    /// BTF function and line info, CO-RE records.
+    /// BTF function and line info.
     BtfInfo {
         /// `check_abnormal_return`
         LdAbsWithoutBtf EINVAL => "LD_ABS is not allowed in subprogs without BTF";
@@ -38,9 +38,5 @@ messages! {
         LineMissing { func: u32 } EINVAL => "missing bpf_line_info for func#{func}";
         /// `check_btf_line`
         LinesMissing { count: u32, func: u32 } EINVAL => "missing bpf_line_info for {count} funcs starting from func#{func}";
-        /// `check_core_relo`
-        RelocationTail E2BIG => bare "nonzero tailing record in core_relo";
-        /// `check_core_relo`
-        RelocationOffset { index: u32, offset: u32, len: u32 } EINVAL => "Invalid core_relo[{index}].insn_off:{offset} prog->len:{len}";
     }
 }

@@ -151,8 +151,10 @@ areas! {
     functions::Functions,
     /// Control flow, subprograms, wide loads.
     structure::Structure,
-    /// BTF function and line info, CO-RE records.
+    /// BTF function and line info.
     btf_info::BtfInfo,
+    /// CO-RE relocations.
+    core_relo::CoreRelo,
     /// Reserved fields and forms of instructions.
     fields::Fields,
     /// What the program attaches to.
