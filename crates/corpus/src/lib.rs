@@ -13,6 +13,7 @@ pub mod info;
 pub mod manifest;
 pub mod message;
 pub mod probes;
+mod core_relos;
 mod prototypes;
 pub mod raw;
 mod raw_maps;

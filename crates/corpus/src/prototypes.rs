@@ -153,7 +153,7 @@ pub(crate) fn add_type(structs: &mut Structs, text: &str) -> Result<TypeId> {
                 Some((name, size)) => (name, size.parse()?),
                 None => (name, 4),
             };
-            if let Some(id) = declared(name).filter(|_| kind == "struct") {
+            if let Some(id) = declared(name) {
                 id
             } else if kind == "struct" {
                 writer.add_struct(name, size, none)
@@ -163,7 +163,10 @@ pub(crate) fn add_type(structs: &mut Structs, text: &str) -> Result<TypeId> {
         }
         "enum" => {
             let name = name()?;
-            writer.add_enum(name, 4, false, &[(&*format!("{name}_ZERO"), 0)])
+            match declared(name) {
+                Some(id) => id,
+                None => writer.add_enum(name, 4, false, &[(&*format!("{name}_ZERO"), 0)]),
+            }
         }
         "fwd" => {
             let name = name()?;

@@ -28,7 +28,7 @@
 //! | `flags` | names of load flags | none |
 //! | `caps` | names of capabilities, or `none` | all |
 //! | `log` | level and size of the buffer | level 2, 1 MiB |
-//! | `struct` | a structure of the program, see `structs.rs` | |
+//! | `struct`, `union`, `enum`, `enum64` | a type of the program, see `structs.rs` | |
 //! | `map` | `NAME TYPE key=N value=N entries=N flags=N`; `value=NAME`: a structure, with BTF; `hex=DIGITS`: what its first value is, `frozen`: programs' loader froze it, `inner=NAME`: an earlier map as the template of what it holds | |
 //! | `func` | a prototype: `NAME global|static TYPE(TYPE, …)`, see `prototypes.rs` | no BTF |
 //! | `fd_array` | names of maps or `none` for each entry; `counted` first if it has a count | |
@@ -45,12 +45,15 @@
 //! | `stats: NAME=N …` | figures of the statistics |
 //! | `line: TEXT` | the log has this line (white space at both ends does not count) |
 //!
+//! `core: KIND ACCESS TYPE` on an instruction's line is a CO-RE relocation, see `core_relos.rs`.
+//!
 //! With the name of a kernel before it (`6.12.117: error: TEXT`) an expectation is that of this
 //! kernel only. A case whose expectations all name other kernels is not about this one.
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::core_relos;
 use crate::prototypes::{self, Prototype};
 use crate::structs::{self, Struct, Structs};
 use anyhow::{Context as _, anyhow, bail};
@@ -307,13 +310,18 @@ fn read_program(
     let names = Names { settings: &settings, kernel };
     let program = asm::assemble(&text, &names)
         .map_err(|error| anyhow!("case {name:?}, from line {}: {error}", first + 1))?;
+    let mut relos = Vec::new();
     for line in &program.lines {
-        if let Some(comment) = line.comment {
-            let place = || format!("line {}", first + line.line);
-            expect.read(comment, Some(u32::try_from(line.slot)?)).with_context(place)?;
+        let Some(comment) = line.comment else { continue };
+        let place = || format!("line {}", first + line.line);
+        let slot = u32::try_from(line.slot)?;
+        match comment.trim().strip_prefix("core:") {
+            Some(relo) => relos.push((slot, relo.trim().to_owned())),
+            None => expect.read(comment, Some(slot)).with_context(place)?,
         }
     }
     let expect = expect.expect;
+    core_relos::apply(&mut settings.request, &mut structs, &relos).with_context(in_case)?;
     prototypes::apply(&mut settings.request, &mut structs, &settings.prototypes, &program.labels)
         .with_context(in_case)?;
     structs::finish(&structs, &mut settings.request.maps);
@@ -491,6 +499,9 @@ impl Settings {
                 request.maps.push(Arc::new(made));
             }
             "struct" => self.structs.push(structs::parse(value)?),
+            "union" => self.structs.push(structs::parse_union(value)?),
+            "enum" => self.structs.push(structs::parse_enum(value, false)?),
+            "enum64" => self.structs.push(structs::parse_enum(value, true)?),
             "func" => self.prototypes.push(prototypes::parse(value)?),
             "fd_array" => self.read_fd_array(value)?,
             _ => return Ok(false),

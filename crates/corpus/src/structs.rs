@@ -12,7 +12,15 @@
 //! A member is a type as in prototypes (see `prototypes.rs`), a name, and tags: `__kptr` and the
 //! like before the star say what the pointer is, `__contains=TYPE:MEMBER` after the name what a list
 //! or tree holds. Members are laid out as C does. A structure is declared before it is used, one of
-//! the kernel's need not be. `typeid(NAME)` in the program is the BTF id of a structure.
+//! the kernel's need not be. `NAME:BITS` is a bit-field, `_` no name.
+//!
+//! ```text
+//! ; union: either { u64 number; u8 byte }
+//! ; enum: state { IDLE = 0; BUSY = 1 }
+//! ; enum64: wide { ALL = -1 }
+//! ```
+//!
+//! Enums are signed if a value is negative. `typeid(NAME)` in the program is the BTF id of a structure.
 
 use std::sync::Arc;
 
@@ -44,7 +52,15 @@ const SPECIAL: [(&str, u32, u32); 10] = [
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Struct {
     name: String,
-    members: Vec<Member>,
+    members: Members,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Members {
+    Struct(Vec<Member>),
+    Union(Vec<Member>),
+    /// Names and values; whether they have 64 bits.
+    Enum(Vec<(String, i64)>, bool),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,7 +83,38 @@ pub(crate) fn parse(text: &str) -> Result<Struct> {
     let members = rest.trim().strip_suffix('}').ok_or_else(|| anyhow!("no closing brace"))?;
     let members = members.split(';').map(str::trim).filter(|member| !member.is_empty());
     let members = members.map(|text| member(text).with_context(|| text.to_owned()));
-    Ok(Struct { name: name.trim().to_owned(), members: members.collect::<Result<_>>()? })
+    let members = Members::Struct(members.collect::<Result<_>>()?);
+    Ok(Struct { name: name.trim().to_owned(), members })
+}
+
+/// Reads what follows `union:`.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn parse_union(text: &str) -> Result<Struct> {
+    let made = parse(text)?;
+    match made.members {
+        Members::Struct(members) => Ok(Struct { members: Members::Union(members), ..made }),
+        _ => Ok(made),
+    }
+}
+
+/// Reads what follows `enum:` or `enum64:`.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn parse_enum(text: &str, wide: bool) -> Result<Struct> {
+    let (name, rest) = text.split_once('{').ok_or_else(|| anyhow!("no values"))?;
+    let values = rest.trim().strip_suffix('}').ok_or_else(|| anyhow!("no closing brace"))?;
+    let values = values.split(';').map(str::trim).filter(|value| !value.is_empty());
+    let values = values.map(|value| {
+        let (name, number) = value.split_once('=').ok_or_else(|| anyhow!("{value:?}: no value"))?;
+        Ok((name.trim().to_owned(), number.trim().parse()?))
+    });
+    let members = Members::Enum(values.collect::<Result<_>>()?, wide);
+    Ok(Struct { name: name.trim().to_owned(), members })
 }
 
 fn member(text: &str) -> Result<Member> {
@@ -121,25 +168,57 @@ impl Structs {
     }
 
     fn add(&mut self, ty: &Struct) -> Result<()> {
-        let mut at = 0_u32;
+        let id = match &ty.members {
+            Members::Struct(members) => self.add_composite(&ty.name, members, false)?,
+            Members::Union(members) => self.add_composite(&ty.name, members, true)?,
+            Members::Enum(values, wide) => {
+                let values: Vec<_> = values.iter().map(|(name, value)| (&**name, *value)).collect();
+                let signed = values.iter().any(|(_, value)| *value < 0);
+                if *wide {
+                    self.writer.add_enum64(&ty.name, 8, signed, &values)
+                } else {
+                    self.writer.add_enum(&ty.name, 4, signed, &values)
+                }
+            }
+        };
+        self.known.push((ty.name.clone(), id));
+        Ok(())
+    }
+
+    fn add_composite(&mut self, name: &str, members: &[Member], union: bool) -> Result<TypeId> {
+        // In bits, as far as members go.
+        let (mut at, mut end) = (0_u32, 0_u32);
         let mut align = 1;
-        let mut members = Vec::new();
-        for member in &ty.members {
+        let mut made = Vec::new();
+        for member in members {
             let id = self.member_type(member)?;
             let (size, own) = self.layout(id)?;
-            at = at.next_multiple_of(own);
             align = align.max(own);
-            members.push(NewMember::at(&member.name, id, at));
-            at += size;
+            let (name, bits) = match member.name.split_once(':') {
+                Some((name, bits)) => (name, bits.parse::<u8>()?),
+                None => (member.name.as_str(), 0),
+            };
+            let width = if bits == 0 { size * 8 } else { u32::from(bits) };
+            // A bit-field begins where the last member ends, unless it would leave its unit.
+            if bits == 0 || at / (size * 8) != (at + width - 1) / (size * 8) {
+                at = at.next_multiple_of(own * 8);
+            }
+            let name = if name == "_" { "" } else { name };
+            made.push(NewMember { name, type_id: id, bit_offset: at, bitfield_size: bits });
+            end = end.max(at + width);
+            at = if union { 0 } else { at + width };
         }
-        let target = self.writer.add_struct(&ty.name, at.next_multiple_of(align), &members);
-        for (component, member) in (0..).zip(&ty.members) {
+        let size = end.div_ceil(8).next_multiple_of(align);
+        let target = match union {
+            true => self.writer.add_union(name, size, &made),
+            false => self.writer.add_struct(name, size, &made),
+        };
+        for (component, member) in (0..).zip(members) {
             let Some(contains) = &member.contains else { continue };
             let tag = DeclTag { target, component: Some(component), attribute: false };
             self.writer.add_decl_tag(&format!("contains:{contains}"), tag);
         }
-        self.known.push((ty.name.clone(), target));
-        Ok(())
+        Ok(target)
     }
 
     fn member_type(&mut self, member: &Member) -> Result<TypeId> {

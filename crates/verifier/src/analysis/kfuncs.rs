@@ -181,6 +181,8 @@ fn find_btf<'a, O: Observer>(env: &mut Env<'a, O>, offset: i16) -> Step<&'a Btf<
         None if has_zero_behind(env.request, i32::from(offset)) => {
             env.reject(Structure::InvalidModuleBtf)
         }
+        // Only where the array is counted, which the kernel does not compare with: it takes what
+        // stands in the loader's memory behind the array, and a request does not say what.
         None => env.unsupported("fd_array index outside of the array", ""),
     }
 }

@@ -163,6 +163,8 @@ pub fn add_by_index<O: Observer>(env: &mut Env<'_, O>, index: i32) -> Step<MapIn
         }
         // The number that the descriptor would have is not known.
         Some(_) => env.reject_with(Errno::EINVAL, Structure::NotAMap { fd: index }),
+        // The kernel takes what stands there in the loader's memory, before or behind the array
+        // (`copy_from_bpfptr_offset`): any descriptor, or EFAULT. A request does not say.
         None => env.unsupported("fd_array index outside of the array", ""),
     }
 }
