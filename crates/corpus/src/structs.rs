@@ -12,7 +12,8 @@
 //! A member is a type as in prototypes (see `prototypes.rs`), a name, and tags: `__kptr` and the
 //! like before the star say what the pointer is, `__contains=TYPE:MEMBER` after the name what a list
 //! or tree holds. Members are laid out as C does. A structure is declared before it is used, one of
-//! the kernel's need not be. `NAME:BITS` is a bit-field, `_` no name.
+//! the kernel's need not be. `NAME:BITS` is a bit-field, `_` no name;
+//! `NAME@BIT` stands where C would not put it.
 //!
 //! ```text
 //! ; union: either { u64 number; u8 byte }
@@ -203,6 +204,11 @@ impl Structs {
             if bits == 0 || at / (size * 8) != (at + width - 1) / (size * 8) {
                 at = at.next_multiple_of(own * 8);
             }
+            let (name, place) = match name.split_once('@') {
+                Some((name, place)) => (name, place.parse()?),
+                None => (name, at),
+            };
+            at = place;
             let name = if name == "_" { "" } else { name };
             made.push(NewMember { name, type_id: id, bit_offset: at, bitfield_size: bits });
             end = end.max(at + width);
