@@ -5,12 +5,13 @@
 
 use std::fmt::Write;
 use std::sync::OnceLock;
-use veristable_btf::{Btf, BtfExt};
+use veristable_btf::writer::{NewMember, Writer};
+use veristable_btf::{Btf, BtfExt, Linkage};
 use veristable_gen::Generator;
 use veristable_isa::{Dialect, Insn, Style, asm, check_fields, decode, disassemble, encode};
 use veristable_kernel::{Kernel, MapType, ProgType};
 use veristable_object::{LinkOptions, Object};
-use veristable_program::{LoadRequest, MapDesc, MapSpec};
+use veristable_program::{InfoTable, LoadRequest, MapDesc, MapSpec};
 use veristable_verifier::{Level, Machine, Observer, Options, Outcome, verify};
 
 /// A named target.
@@ -98,10 +99,85 @@ impl Observer for Everything {
     }
 }
 
-/// Verifies a serialised request, or else the bytes as instructions of a small program.
+/// Types for CO-RE relocations, many of them named as the kernel's: what a record's type and access
+/// string are picked from, and a function.
+fn core_types() -> &'static (Vec<u8>, u32, Vec<u32>) {
+    static TYPES: OnceLock<(Vec<u8>, u32, Vec<u32>)> = OnceLock::new();
+    TYPES.get_or_init(|| {
+        let mut writer = Writer::new();
+        let int = writer.add_int("int", 4, 1);
+        let word = writer.add_int("unsigned int", 4, 0);
+        let long = writer.add_int("unsigned long", 8, 0);
+        let array = writer.add_array(word, word, 5);
+        let flexible = writer.add_array(int, word, 0);
+        let own = writer.add_struct("own", 4, &[NewMember::at("a", int, 0)]);
+        let pointer = writer.add_ptr(own);
+        let list = [NewMember::at("next", pointer, 0), NewMember::at("prev", pointer, 8)];
+        let list = writer.add_struct("list_head", 16, &list);
+        writer.add_struct("work_struct", 32, &[NewMember::at("entry", list, 8)]);
+        let unnamed = writer.add_union("", 8, &[NewMember::at("hash", int, 0)]);
+        let skb = [NewMember::at("", unnamed, 0), NewMember::at("head", pointer, 8)];
+        writer.add_struct("sk_buff___own", 16, &skb);
+        let skb = [NewMember::at("mark", long, 0), NewMember::at("cb", array, 8)];
+        writer.add_struct("__sk_buff", 28, &skb);
+        let task = [
+            NewMember::bits("sched_reset_on_fork", word, 0, 1),
+            NewMember::bits("pid", int, 32, 0),
+            NewMember::bits("comm", flexible, 64, 0),
+        ];
+        writer.add_struct("task_struct", 8, &task);
+        writer.add_union("task_struct___union", 8, &[]);
+        let values = [("BPF_MAP_TYPE_ARRAY", 7), ("NOTHING", -1)];
+        writer.add_enum("bpf_map_type", 4, true, &values);
+        writer.add_enum64("bpf_map_type___wide", 8, true, &values);
+        writer.add_typedef("pid_t", int);
+        writer.add_float("double", 8);
+        let proto = writer.add_func_proto(int, &[("ctx", pointer)]);
+        let function = writer.add_func("schedule", proto, Linkage::Global).0;
+        let texts = ["0", "0:0", "0:1", "0:1:2", "0:2:9", "0:0:0", "-1:0", "1", "0: -1", "0:9", ""];
+        let texts = texts.map(|text| writer.string(text)).to_vec();
+        (writer.finish(), function, texts)
+    })
+}
+
+/// Lets the first bytes be CO-RE relocations: four bytes each say the instruction, the type, the
+/// access string and the kind.
+fn with_relocations(body: &[u8]) -> LoadRequest {
+    let (btf, function, texts) = core_types();
+    let (count, rest) = body.split_at(body.len().min(1));
+    let count = usize::from(count.first().copied().unwrap_or(0) % 16);
+    let (records, rest) = rest.split_at((count * 4).min(rest.len()));
+    let (records, _) = records.as_chunks::<4>();
+    let insns = insns(rest);
+    let mut bytes = Vec::new();
+    for [insn, ty, text, kind] in records {
+        let insn = u32::from(*insn) % (insns.len() as u32 + 1) * 8;
+        let text = texts[usize::from(*text) % texts.len()];
+        for word in [insn, u32::from(*ty % 28), text, u32::from(*kind % 14)] {
+            bytes.extend(word.to_le_bytes());
+        }
+    }
+    let function = [0, *function].map(u32::to_le_bytes).concat();
+    LoadRequest {
+        btf: Some(btf.clone().into()),
+        func_info: InfoTable { rec_size: 8, count: 1, bytes: function.into() },
+        core_relos: InfoTable { rec_size: 16, count: records.len() as u32, bytes: bytes.into() },
+        insns,
+        ..LoadRequest::default()
+    }
+}
+
+/// Verifies a serialised request, or else the bytes as instructions of a small program, with CO-RE
+/// relocations before them if the first bit is set.
 pub fn verifier(data: &[u8]) {
     let request = LoadRequest::from_bytes(data).unwrap_or_else(|_| {
         let (head, body) = data.split_at(data.len().min(1));
+        let relocated = head.first().is_some_and(|head| *head >= 128);
+        let base = if relocated {
+            with_relocations(body)
+        } else {
+            LoadRequest { insns: insns(body), ..LoadRequest::default() }
+        };
         let map = MapSpec {
             name: "map".into(),
             map_type: MapType::ARRAY,
@@ -114,9 +190,8 @@ pub fn verifier(data: &[u8]) {
             name: "fuzz".into(),
             prog_type: ProgType(u32::from(head.first().copied().unwrap_or(1)) % 34),
             license: "GPL".into(),
-            insns: insns(body),
             maps: vec![MapDesc { spec: map, ..MapDesc::default() }.into()],
-            ..LoadRequest::default()
+            ..base
         }
     });
     let options = Options { memory: 64 << 20, fuel: Some(50_000), ..Options::default() };

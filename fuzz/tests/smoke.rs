@@ -40,6 +40,17 @@ fn instructions(random: &mut Random) -> Vec<u8> {
         0x61, 0x15, 0x1d, 0x25, 0xa5, 0x05, 0x85, 0x18, 0x95,
     ];
     let mut bytes = vec![1u8];
+    if random.below(2) == 0 {
+        // Relocations before the instructions: of the first ones, of any type and kind.
+        let count = random.below(4);
+        bytes = vec![129, count as u8];
+        for _ in 0..count {
+            bytes.extend(
+                [random.below(4), random.next() as usize, random.below(11), random.below(14)]
+                    .map(|byte| byte as u8),
+            );
+        }
+    }
     for _ in 0..1 + random.below(40) {
         let code = CODES[random.below(CODES.len())];
         let regs = (random.below(11) | random.below(11) << 4) as u8;

@@ -2,7 +2,8 @@
 //! CO-RE: one case per rule of libbpf's relo_core.c, with types made for it.
 
 use veristable_btf::relo::{
-    Patch, PatchError, RawInsn, RelocError, RelocKind, Relocated, Relocator, Rules,
+    self, Patch, PatchError, RawInsn, RelocError, RelocKind, Relocated, Relocator, Rules, Spec,
+    Work,
 };
 use veristable_btf::writer::{NewMember, Writer};
 use veristable_btf::{Btf, CoreRelo, FwdKind, Kind, TypeId};
@@ -145,7 +146,7 @@ fn fields_move_and_disappear() {
             (FieldByteOffset, "", "error BadAccess { problem: \"not numbers\" }"),
             (FieldByteOffset, ":0", "error BadAccess { problem: \"not numbers\" }"),
             (FieldByteOffset, "0:", "error BadAccess { problem: \"not numbers\" }"),
-            (FieldByteOffset, "0:-1", "error BadAccess { problem: \"not numbers\" }"),
+            (FieldByteOffset, "0:-1", "error BadAccess { problem: \"a negative index\" }"),
             (FieldByteOffset, "0:x", "error BadAccess { problem: \"not numbers\" }"),
             (
                 EnumvalExists,
@@ -797,4 +798,56 @@ fn poison() {
     assert_eq!((one.imm, two.imm), (9, 5));
     let (one, two) = apply(0x61, Patch::Memory { offset: 4, code: 0x79 });
     assert_eq!((one.offset, one.code, two), (4, 0x79, next));
+}
+
+/// What a kernel makes of an access to a type of its own; `None` if the relocation is refused.
+fn in_kernel(
+    rules: Rules,
+    build: &dyn Fn(&mut Writer, &Base) -> TypeId,
+    kind: RelocKind,
+    access: &str,
+) -> Result<Relocated, RelocError> {
+    let mut writer = Writer::new();
+    let types = base(&mut writer);
+    let type_id = build(&mut writer, &types);
+    let access_offset = writer.string(access);
+    let btf = Btf::open(writer.finish()).unwrap();
+    let relo = CoreRelo { insn_offset: 0, type_id, access_offset, kind_number: kind.number() };
+    let local = Spec::parse(&btf, &relo, rules)?;
+    let ty = btf.type_by_id(type_id).unwrap();
+    let candidates = relo::candidates(ty.name_bytes(), |kind| kind == ty.kind(), &btf);
+    relo::choose(&local, candidates.into_iter(), &mut Work::default(), &mut |_| {})
+}
+
+#[test]
+fn kernels_have_rules_of_their_own() {
+    let kernel = Rules { levels: 2, negative_indexes: true, kernel: true, ..Rules::LIBBPF };
+    let strict = Rules { negative_indexes: false, ..kernel };
+    let refused = |rules, build: &dyn Fn(&mut Writer, &Base) -> TypeId, kind, access: &str| {
+        show(&in_kernel(rules, build, kind, access))
+    };
+    let function = |w: &mut Writer, t: &Base| {
+        let proto = w.add_func_proto(t.int, &[]);
+        w.add_func("f", proto, veristable_btf::Linkage::Global)
+    };
+    let breaks = "error Undecided { reason: \"CO-RE comparison that breaks the kernel\" }";
+    for kind in [TypeExists, TypeMatches, TypeSize] {
+        assert_eq!(refused(kernel, &function, kind, "0"), breaks);
+        let float = |w: &mut Writer, _: &Base| w.add_float("f", 4);
+        assert_eq!(refused(kernel, &float, kind, "0"), breaks);
+    }
+    let large = |w: &mut Writer, _: &Base| w.add_struct("s", 1 << 31, &[]);
+    assert!(refused(kernel, &large, TypeSize, "0").contains("2 GiB"));
+    let plain = |w: &mut Writer, t: &Base| {
+        let inner = w.add_struct("inner", 4, &[NewMember::at("x", t.int, 0)]);
+        w.add_struct("s", 8, &[NewMember::at("a", t.int, 0), NewMember::at("in", inner, 4)])
+    };
+    assert!(refused(kernel, &plain, FieldExists, "0:-1").contains("before the first"));
+    assert!(refused(strict, &plain, FieldExists, "0:-1").contains("a negative index"));
+    assert_eq!(refused(kernel, &plain, FieldByteOffset, "-1:1"), "536870908 -> 536870908");
+    assert_eq!(refused(kernel, &plain, FieldByteOffset, " 0 1"), "4 -> 4");
+    assert_eq!(refused(kernel, &plain, FieldByteOffset, "0:4294967297"), "4 -> 4");
+    // Members of members are too deep for a kernel.
+    assert_eq!(refused(kernel, &plain, TypeMatches, "0"), "error TooManyLevels");
+    assert_eq!(refused(Rules::LIBBPF, &plain, TypeMatches, "0"), "1 -> 1");
 }

@@ -74,6 +74,8 @@ pub fn message(log: &str) -> Vec<&str> {
 /// Whether a line shows the kernel's cache of candidates for CO-RE relocations, in which there is
 /// what earlier programs left (`print_cand_cache`, `kernel/bpf/btf.c`).
 fn is_candidate_cache(line: &str) -> bool {
+    // 6.12 begins the line with a space after one of its messages.
+    let line = line.strip_prefix(' ').unwrap_or(line);
     line.starts_with("vmlinux_cand_cache:") || line.starts_with("module_cand_cache:")
 }
 
@@ -210,7 +212,11 @@ pub const RUNTIME_VALUE: &str = "0xRUNTIME";
 #[must_use]
 pub fn normalise(log: &str, insns: &[Insn]) -> String {
     let mut out = String::with_capacity(log.len());
-    for line in log.split_inclusive('\n').filter(|line| !is_candidate_cache(line)) {
+    for line in log.split_inclusive('\n') {
+        if is_candidate_cache(line) {
+            out.push_str(line.split(|c: char| c != ' ').next().unwrap_or(""));
+            continue;
+        }
         // It may follow a message that has no line end of its own.
         if let Some((before, _)) = line.split_once("verification time ")
             && line.trim_end().ends_with(" usec")

@@ -23,8 +23,8 @@ messages! {
         NotParsed { index: u32, id: u32, kind: &'static str, name: Text, access: Text, errno: i32 } EINVAL => "prog '': relo #{index}: parsing [{id}] {kind} {name} + {access} failed: {errno}";
         /// `bpf_core_calc_relo_insn`
         Parsed { index: u32, path: Text } NOTE => "prog '': relo #{index}: {path}";
-        /// `bpf_core_calc_relo_insn`
-        MatchFailed { index: u32, candidate: u32, path: Text, errno: i32 } EINVAL => "prog '': relo #{index}: error matching candidate #{candidate} {path}: {errno}";
+        /// `bpf_core_calc_relo_insn`; 6.12 begins the next line with a space.
+        MatchFailed { index: u32, candidate: u32, path: Text, errno: i32 } EINVAL => bare "prog '': relo #{index}: error matching candidate #{candidate} {path}: {errno}\n" | V6_12 "prog '': relo #{index}: error matching candidate #{candidate} {path}: {errno}\n ";
         /// `bpf_core_calc_relo_insn`
         Matching { index: u32, candidate: u32, path: Text } NOTE => "prog '': relo #{index}: matching candidate #{candidate} {path}";
         /// `bpf_core_calc_relo_insn`
