@@ -47,6 +47,7 @@ fn observed(outcome: &Outcome, dialect: Dialect) -> Observed {
                 .flat_map(|m| {
                     m.text(dialect).to_string().lines().map(str::to_owned).collect::<Vec<_>>()
                 })
+                .filter(|line| !line.trim().is_empty())
                 .collect(),
             insn: rejected.insn,
             stats,
