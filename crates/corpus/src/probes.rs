@@ -17,7 +17,13 @@ macro_rules! files {
     };
 }
 
-files! { "behaviours_calls", "behaviours_memory", "behaviours_objects", "behaviours_values" }
+files! {
+    "behaviours_calls",
+    "behaviours_core",
+    "behaviours_memory",
+    "behaviours_objects",
+    "behaviours_values",
+}
 
 /// A program that shows a behaviour.
 #[derive(Clone, Debug)]

@@ -317,15 +317,15 @@ behaviours! {
     /// Negative indexes in access strings of CO-RE relocations are refused; else they lead to what
     /// stands before the type (`bpf_core_parse_spec`).
     CoreIndexesChecked "core-indexes-checked" since "7.0"
-        probe "core: a negative first index",
+        probe "behaviours_core: a negative first index",
     /// An instruction that no CO-RE relocation can change is refused even if the relocation has no
     /// answer, and said to be so (`bpf_core_patch_insn`).
     CoreFormFirst "core-form-first" since "7.0"
-        probe "core: no answer for a jump",
+        probe "behaviours_core: no answer for a jump",
     /// A load of a field that is an array may have the size of its elements
     /// (`bpf_core_calc_field_relo`).
     CoreElementSizes "core-element-sizes" since "6.15"
-        probe "core: elements of another size",
+        probe "behaviours_core: elements of another size",
     /// A program may say how many descriptors its array has (`process_fd_array`).
     CountedFdArray "counted-fd-array" since "6.14"
         probe "behaviours_calls: counted array of descriptors",
