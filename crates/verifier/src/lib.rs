@@ -172,7 +172,8 @@ fn open_btf(request: &LoadRequest) -> Result<Option<Btf<'_>>, Feature> {
     // BPF_BTF_LOAD refuses what cannot be opened, so that there is no descriptor to load the
     // program with.
     let broken = |error| Feature::of("program BTF", mem::Text::format(format_args!("{error}")));
-    request.btf.as_deref().map(Btf::open).transpose().map_err(broken)
+    let btf = request.btf.as_deref().map(Btf::open).transpose().map_err(broken)?;
+    Ok(btf.filter(|_| analysis::btf_info::used_btf(request).is_some()))
 }
 
 fn run_phase<D: Design, O: Observer>(phase: Phase, env: &mut Env<'_, O>) -> Step {

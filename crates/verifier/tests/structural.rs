@@ -7,10 +7,10 @@ mod coverage;
 
 use coverage::{Names, Watching};
 use veristable_btf::writer::Writer;
-use veristable_btf::{DeclTag, Linkage, TypeId};
+use veristable_btf::{DeclTag, Kind, Linkage, TypeId};
 use veristable_isa::asm;
 use veristable_kernel::profile::Facts;
-use veristable_kernel::{AttachType, DesignId, Profile, ProgType};
+use veristable_kernel::{AttachType, DesignId, Kernel, Profile, ProgType};
 use veristable_program::{Attach, Capabilities, InfoTable, LoadRequest, LogRequest};
 use veristable_verifier::log::KernelLog;
 use veristable_verifier::{Abort, Dialect, Machine, Options, Outcome, Silent, verify};
@@ -365,7 +365,7 @@ fn gate_cases() -> Vec<Case> {
     ]
 }
 
-fn open() -> impl veristable_kernel::Kernel {
+fn open() -> impl Kernel {
     veristable_profiles::open(veristable_profiles::DEFAULT).unwrap()
 }
 
@@ -374,7 +374,7 @@ fn unprivileged_allowed() -> Options<'static> {
     Options { machine, ..Options::default() }
 }
 
-fn check(kernel: &dyn veristable_kernel::Kernel, (name, request, errno, said): &Case) -> Names {
+fn check(kernel: &dyn Kernel, (name, request, errno, said): &Case) -> Names {
     let mut log = Watching::new(KernelLog::new(request.log, Dialect::V6_18));
     let outcome = verify(request, kernel, &unprivileged_allowed(), &mut log);
     match &outcome {
@@ -420,6 +420,18 @@ fn unprivileged_loads_can_be_forbidden() {
         panic!("not rejected")
     };
     assert_eq!((rejected.errno.to_string().as_str(), rejected.stats), ("EPERM", None));
+}
+
+#[test]
+fn types_without_tables_are_not_looked_at() {
+    let kernel = open();
+    let types = kernel.btf(None).unwrap().unwrap();
+    let id = types.find_by_name("bpf_obj_new_impl", Kind::Func).unwrap();
+    let text = format!("r1 = 4\nr2 = 0\ncall kfunc {} off 0\nr0 = 0\nexit", id.0);
+    let prog_type = ProgType::SCHED_CLS;
+    let request = LoadRequest { btf: Some(btf(|_| ()).into()), prog_type, ..request(&text) };
+    let said = &["bpf_obj_new/bpf_percpu_obj_new requires prog BTF"];
+    check(&kernel, &("types without tables", request, "EINVAL", said));
 }
 
 #[test]

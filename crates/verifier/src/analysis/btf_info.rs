@@ -9,7 +9,7 @@ use crate::outcome::{Step, Stop};
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
 use veristable_btf::{Btf, CoreRelo, Kind, Linkage, TypeId};
-use veristable_program::InfoTable;
+use veristable_program::{Blob, InfoTable, LoadRequest};
 
 /// Function info of one subprogram (`struct bpf_func_info` and `bpf_func_info_aux`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +41,14 @@ impl LineInfo {
     pub const fn line(self) -> u32 {
         self.line_col >> 10
     }
+}
+
+/// The program's BTF, if the kernel looks at it: without function and line info it leaves the
+/// descriptor alone (`check_btf_info_early`).
+#[must_use]
+pub fn used_btf(request: &LoadRequest) -> Option<&Blob> {
+    let informed = request.func_info.count > 0 || request.line_info.count > 0;
+    request.btf.as_ref().filter(|_| informed)
 }
 
 /// Sizes of the records that 6.18 knows (`struct bpf_func_info`, `struct bpf_line_info`,

@@ -2,6 +2,7 @@
 //! The maps and BTFs that a program uses (`process_fd_array`, `__add_used_map`,
 //! `check_map_prog_compatibility`).
 
+use super::btf_info::used_btf;
 use super::record::{self, FieldKinds};
 use crate::env::{Env, MapIndex};
 use crate::errno::Errno;
@@ -47,7 +48,7 @@ pub fn open_btfs<'a>(request: &'a LoadRequest, budget: &Budget) -> Result<List<M
     for spec in specs.flatten().filter(|spec| spec.btf_value_type_id != 0) {
         let Some(bytes) = &spec.btf else { continue };
         let is_known =
-            request.btf.as_ref() == Some(bytes) || opened.iter().any(|(known, _)| *known == bytes);
+            used_btf(request) == Some(bytes) || opened.iter().any(|(known, _)| *known == bytes);
         if !is_known && let Ok(btf) = Btf::open(&**bytes) {
             opened.push(budget, (bytes, btf))?;
         }

@@ -2,6 +2,7 @@
 //! Special fields of map values and of objects that programs allocate (`btf_parse_fields` of
 //! `kernel/bpf/btf.c`, `struct btf_record`).
 
+use super::btf_info::used_btf;
 use super::parse_record::{self, Source};
 use crate::env::Env;
 use crate::mem::List;
@@ -268,7 +269,7 @@ fn parse_map<O: Observer>(env: &mut Env<'_, O>, spec: &MapSpec) -> Step<Option<R
     if id == 0 {
         return Ok(None);
     }
-    let shared = env.request.btf.as_ref() == Some(bytes);
+    let shared = used_btf(env.request) == Some(bytes);
     let (btf, own) = match env.prog.btf {
         Some(btf) if shared => (btf, BtfRef::Program),
         _ => {
