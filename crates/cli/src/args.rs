@@ -278,6 +278,11 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 
+    /// Verify everything anew; else verdicts that took long are kept in the cache, by the content of
+    /// the request, the kernel and this program
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
     /// Also write the log that the kernel would write: 1 the last path, 2 every path, +4 statistics
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..16))]
     pub(crate) log_level: u32,

@@ -4,13 +4,14 @@
 use crate::args::{CheckArgs, Color, Format};
 use crate::input::{self, Input, Unit};
 use crate::rows::{self, Asked};
+use crate::verdicts::{self, Verdicts};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use veristable_kernel::{Kernel, Profile};
-use veristable_object::Object;
+use veristable_program::LoadRequest;
 use veristable_report::{
     CsvWriter, JsonWriter, Row, Summary, TextOptions, TextWriter, Verdict, Writer,
 };
@@ -18,8 +19,8 @@ use veristable_verifier::Machine;
 
 /// Runs the command and returns its exit status.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<u8> {
-    let kernels: Vec<Profile> =
-        args.kernels.iter().map(|name| input::open_kernel(name)).collect::<Result<_, _>>()?;
+    let kernels =
+        args.kernels.par_iter().map(|name| Target::open(name)).collect::<Result<_, _>>()?;
     let files: Vec<(&Path, Input)> = args
         .files
         .iter()
@@ -33,11 +34,13 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<u8> {
             ..Machine::default()
         },
     };
+    let verdicts = if args.no_cache { Verdicts::none() } else { Verdicts::open() };
+    let check = Check { kernels, asked, verdicts };
     let bar = progress(files.len() as u64);
     let rows: Vec<Vec<Row>> = files
         .par_iter()
         .map(|(path, file)| {
-            let rows = check_file(path, file, &kernels, asked);
+            let rows = check.file(path, file);
             bar.inc(1);
             rows
         })
@@ -58,71 +61,120 @@ pub(crate) fn progress(len: u64) -> ProgressBar {
     bar
 }
 
-/// All programs of a file on all kernels, in the order of the file, then of the kernels.
-fn check_file(
-    path: &Path,
-    file: &Input,
-    kernels: &[Profile],
-    asked: Asked,
-) -> anyhow::Result<Vec<Row>> {
-    let name = path.display().to_string();
-    let mut found = Vec::new();
-    for kernel in kernels {
-        let units = file.link(kernel).with_context(|| name.clone())?;
-        let rows: Vec<(Row, Unit)> = units
-            .into_par_iter()
-            .map(|unit| (row(&name, &unit, file.object(), kernel, asked), unit))
-            .collect();
-        found.push(rows);
-    }
-    // Rows of one program stand together.
-    let programs = found.iter().map(Vec::len).max().unwrap_or(0);
-    let mut iters: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
-    let programs: Vec<Vec<(Row, Unit)>> =
-        (0..programs).map(|_| iters.iter_mut().filter_map(Iterator::next).collect()).collect();
-    Ok(programs.into_par_iter().flat_map(|rows| compared(rows, kernels, asked)).collect())
+/// A kernel that is asked about.
+struct Target {
+    profile: Profile,
+    /// What its facts are, if that can be said; see [`veristable_profiles::digest`].
+    digest: Option<verdicts::Digest>,
 }
 
-/// The rows of one program, one for each kernel. Where one accepts it, those that refuse it for no
-/// thing that they lack are asked for the behaviour that makes the difference.
-fn compared(rows: Vec<(Row, Unit)>, kernels: &[Profile], asked: Asked) -> Vec<Row> {
-    let accepts = |(row, _): &(Row, Unit)| row.verdict == Verdict::Accepted;
-    let other = rows.iter().position(accepts).and_then(|at| kernels.get(at));
-    rows.into_iter()
-        .zip(kernels)
-        .map(|((mut row, unit), kernel)| {
-            if let (Verdict::Rejected, None, Ok(request), Some(other)) =
-                (row.verdict, &row.missing, &unit.request, other)
-            {
-                rows::explain(&mut row, request, kernel, other, asked);
-            }
+impl Target {
+    fn open(name: &str) -> anyhow::Result<Self> {
+        let digest = veristable_profiles::digest(name);
+        Ok(Self { profile: input::open_kernel(name)?, digest })
+    }
+}
+
+/// What is the same for all files.
+struct Check {
+    kernels: Vec<Target>,
+    asked: Asked,
+    verdicts: Verdicts,
+}
+
+impl Check {
+    /// All programs of a file on all kernels, in the order of the file, then of the kernels.
+    fn file(&self, path: &Path, file: &Input) -> anyhow::Result<Vec<Row>> {
+        let name = path.display().to_string();
+        let found: Vec<Vec<(Row, Unit)>> = self
+            .kernels
+            .par_iter()
+            .map(|kernel| {
+                let units = file.link(&kernel.profile).with_context(|| name.clone())?;
+                let row = |unit| (self.row(&name, &unit, file, kernel), unit);
+                Ok(units.into_par_iter().map(row).collect())
+            })
+            .collect::<anyhow::Result<_>>()?;
+        // Rows of one program stand together.
+        let programs = found.iter().map(Vec::len).max().unwrap_or(0);
+        let mut iters: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
+        let programs: Vec<Vec<(Row, Unit)>> =
+            (0..programs).map(|_| iters.iter_mut().filter_map(Iterator::next).collect()).collect();
+        Ok(programs.into_par_iter().flat_map(|rows| self.compared(rows, file)).collect())
+    }
+
+    /// The rows of one program, one for each kernel. Where one accepts it, those that refuse it for
+    /// no thing that they lack are asked for the behaviour that makes the difference.
+    fn compared(&self, rows: Vec<(Row, Unit)>, file: &Input) -> Vec<Row> {
+        let accepts = |(row, _): &(Row, Unit)| row.verdict == Verdict::Accepted;
+        let other = rows.iter().position(accepts).and_then(|at| self.kernels.get(at));
+        rows.into_iter()
+            .zip(&self.kernels)
+            .map(|((row, unit), kernel)| {
+                if let (Verdict::Rejected, None, Ok(request), Some(other)) =
+                    (row.verdict, &row.missing, &unit.request, other)
+                {
+                    let explain = |mut row: Row| {
+                        let (one, other) = (&kernel.profile, &other.profile);
+                        rows::explain(&mut row, request, one, other, self.asked);
+                        row
+                    };
+                    let both = kernel.digest.zip(other.digest);
+                    let kernels = both.map(|(one, other)| verdicts::digest(&[one, other].concat()));
+                    return self.kept(request, kernels.as_ref(), file, row, explain);
+                }
+                row
+            })
+            .collect()
+    }
+
+    fn row(&self, name: &str, unit: &Unit, file: &Input, kernel: &Target) -> Row {
+        let base = Row {
+            file: name.to_owned(),
+            program: unit.program.clone(),
+            section: unit.section.clone(),
+            prog_type: String::new(),
+            attach_type: String::new(),
+            kernel: kernel.profile.id().name.clone(),
+            verdict: Verdict::NotLoadable,
+            errno: None,
+            message: None,
+            insn: None,
+            missing: None,
+            program_insns: 0,
+            stats: None,
+            time_us: None,
+            log: None,
+        };
+        let object = file.object();
+        match &unit.request {
+            Ok(request) => self.kept(request, kernel.digest.as_ref(), file, base, |base| {
+                rows::verified(base, request, object, &kernel.profile, self.asked)
+            }),
+            Err(error) => match object {
+                Some(object) => rows::unlinked(base, error, object, &kernel.profile),
+                None => Row { message: Some(error.to_string()), ..base },
+            },
+        }
+    }
+
+    /// What was found about a request before, or else what `find` finds.
+    fn kept(
+        &self,
+        request: &LoadRequest,
+        kernels: Option<&verdicts::Digest>,
+        file: &Input,
+        base: Row,
+        find: impl FnOnce(Row) -> Row,
+    ) -> Row {
+        let Some(key) = self.verdicts.key(request, kernels, self.asked, file.digest()) else {
+            return find(base);
+        };
+        self.verdicts.get(key, &base).unwrap_or_else(|| {
+            let row = find(base);
+            self.verdicts.put(key, &row);
             row
         })
-        .collect()
-}
-
-fn row(file: &str, unit: &Unit, object: Option<&Object>, kernel: &dyn Kernel, asked: Asked) -> Row {
-    let base = Row {
-        file: file.to_owned(),
-        program: unit.program.clone(),
-        section: unit.section.clone(),
-        prog_type: String::new(),
-        attach_type: String::new(),
-        kernel: kernel.id().name.clone(),
-        verdict: Verdict::NotLoadable,
-        errno: None,
-        message: None,
-        insn: None,
-        missing: None,
-        program_insns: 0,
-        stats: None,
-        time_us: None,
-        log: None,
-    };
-    match (&unit.request, object) {
-        (Ok(request), object) => rows::verified(base, request, object, kernel, asked),
-        (Err(error), Some(object)) => rows::unlinked(base, error, object, kernel),
-        (Err(error), None) => Row { message: Some(error.to_string()), ..base },
     }
 }
 

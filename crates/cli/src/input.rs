@@ -2,6 +2,7 @@
 //! From files to load requests.
 
 use crate::args::LinkArgs;
+use crate::verdicts::{self, Digest};
 use anyhow::{Context, bail};
 use std::path::Path;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub(crate) enum Input {
     Object {
         /// The parsed object.
         object: Box<Object>,
+        /// The digest of its bytes.
+        digest: Digest,
         /// How to link it.
         options: Box<LinkOptions>,
         /// Only programs of these names, if any are given.
@@ -119,6 +122,7 @@ fn parse(bytes: &[u8], name: &str, link: &LinkArgs) -> anyhow::Result<Input> {
         |setting: &String| Target::read(setting).with_context(|| format!("--target {setting}"));
     Ok(Input::Object {
         object: Box::new(object),
+        digest: verdicts::digest(bytes),
         options: Box::new(options),
         only: link.programs.clone(),
         caps: link.caps,
@@ -166,7 +170,7 @@ impl Input {
                     request: Ok(r.clone()),
                 })
                 .collect()),
-            Self::Object { object, options, only, caps, targets } => {
+            Self::Object { object, options, only, caps, targets, .. } => {
                 let lowered = |mut request: LoadRequest| {
                     request.capabilities = caps.unwrap_or(request.capabilities);
                     request
@@ -197,6 +201,14 @@ impl Input {
     pub(crate) fn object(&self) -> Option<&Object> {
         match self {
             Self::Object { object, .. } => Some(object),
+            Self::Requests(_) => None,
+        }
+    }
+
+    /// The digest of the object, if it is one.
+    pub(crate) fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Object { digest, .. } => Some(digest),
             Self::Requests(_) => None,
         }
     }

@@ -5,6 +5,7 @@
 //! args      the command line
 //! input     files to load requests, linked for a kernel
 //! rows      outcomes to rows of a report
+//! verdicts  those that took long, kept in the cache
 //! check     link, verify, report
 //! needs     what programs need, and which kernels have it
 //! profile   list, show, compare and capture kernels
@@ -18,6 +19,7 @@ mod input;
 mod needs;
 mod profile;
 mod rows;
+mod verdicts;
 
 use args::{Cli, Command, RequestsArgs};
 use clap::{CommandFactory, Parser};

@@ -75,6 +75,58 @@ fn exit_statuses() {
     check(&["profile"], 2);
 }
 
+/// A verdict that took long is kept, and found by content: under another file name, not for another
+/// kernel, and not where it is not wanted.
+#[test]
+fn verdicts_are_kept() {
+    // A loop of 60,000 rounds.
+    let request = r#"{"veristable_load_request":1,"name":"rounds","prog_type":1,"license":"GPL",
+        "insns":"b7000000000000000700000001000000a500feff60ea0000b7000000000000009500000000000000"}"#;
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verdicts-are-kept");
+    let _ = std::fs::remove_dir_all(&cache);
+    let check = |name: &str, options: &[&str]| {
+        let path = temporary(name, request.as_bytes());
+        let output = Command::new(env!("CARGO_BIN_EXE_veristable"))
+            .args(["check", "--format", "json"])
+            .args(options)
+            .arg(path)
+            .env("VERISTABLE_CACHE", &cache)
+            .output()
+            .expect("the command starts");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        json(&output).remove(0)
+    };
+    let kept = || {
+        let mut folders = vec![cache.join("verdicts")];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let list = if entry.path().is_dir() { &mut folders } else { &mut files };
+                list.push(entry.path());
+            }
+        }
+        files
+    };
+    check("kept-1.json", &["--no-cache"]);
+    check("kept-1.json", &["--log-level", "4"]);
+    assert_eq!(kept().len(), 0);
+    let first = check("kept-1.json", &[]);
+    assert_eq!(kept().len(), 1);
+    // The time is that of the verification that was made.
+    let mut second = check("kept-2.json", &[]);
+    second["file"] = first["file"].clone();
+    assert_eq!(first, second);
+    assert_eq!(kept().len(), 1);
+    check("kept-1.json", &["--kernel", "6.12.117"]);
+    check("kept-1.json", &["--mitigations-off"]);
+    assert_eq!(kept().len(), 3);
+    for path in kept() {
+        std::fs::write(path, "damaged").unwrap();
+    }
+    assert_eq!(check("kept-1.json", &[])["verdict"], "accepted");
+    let _ = std::fs::remove_dir_all(&cache);
+}
+
 /// A loader with fewer capabilities, and what would help it.
 #[test]
 fn capabilities_of_the_loader() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Unpacked kernels in the user's cache.
+//! The user's cache, and the unpacked kernels in it.
 //!
 //! ```text
 //! magic "VSCACHE1", SHA-256 of the payload it was made from (32 bytes),
@@ -29,8 +29,10 @@ const MAGIC: &[u8; 8] = b"VSCACHE1";
 /// Magic, hash, checksum and four lengths.
 const HEADER_LEN: usize = 8 + 32 + 8 + 4 * 8;
 
-/// `$VERISTABLE_CACHE`, else `$XDG_CACHE_HOME/veristable`, else `~/.cache/veristable`.
-pub(crate) fn directory() -> Option<PathBuf> {
+/// The cache: `$VERISTABLE_CACHE`, else `$XDG_CACHE_HOME/veristable`, else `~/.cache/veristable`;
+/// `None` where none of the variables is set.
+#[must_use]
+pub fn directory() -> Option<PathBuf> {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     var("VERISTABLE_CACHE")
         .or_else(|| Some(var("XDG_CACHE_HOME")?.join("veristable")))
@@ -185,8 +187,12 @@ fn file_name(kernel: &str, header: &Header<'_>) -> String {
     format!("{kernel}-{hash}.kernel")
 }
 
-/// Writes under a temporary name first, so that nobody reads half a file.
-pub(crate) fn store(
+/// Writes a file under a temporary name first, so that nobody reads half of it. Missing directories
+/// are made.
+///
+/// # Errors
+/// If it cannot be written; nothing is left then.
+pub fn store(
     path: &Path,
     contents: impl FnOnce(&mut io::BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {

@@ -69,6 +69,21 @@ pub fn save(profile: &Profile, path: &Path) -> Result<(), ProfileError> {
     cache::store(path, |out| out.write_all(&packed)).map_err(|problem| error(problem.to_string()))
 }
 
+/// The file that a name stands for: a path, or the release of one in the cache.
+pub(crate) fn named(name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    if name.contains('/') || path.is_file() {
+        return Some(path.to_owned());
+    }
+    path_of(name).filter(|path| path.is_file())
+}
+
+/// SHA-256 of what a file that [`save`] wrote holds, as its header says; [`open`] verifies it.
+pub(crate) fn digest(path: &Path) -> Option<[u8; 32]> {
+    let packed = fs::read(path).ok()?;
+    pack::Header::parse(&packed).ok().map(|header| header.sha256)
+}
+
 /// Opens a file that [`save`] wrote.
 ///
 /// # Errors

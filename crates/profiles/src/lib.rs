@@ -9,7 +9,7 @@
 //! [`live`] describes the running kernel from files alone.
 
 mod builtin;
-mod cache;
+pub mod cache;
 pub mod captured;
 mod error;
 mod inflate;
@@ -21,7 +21,6 @@ pub use builtin::{BuiltIn, DEFAULT, find, list};
 pub use error::ProfileError;
 pub use live::{FileError, Files, describe, live};
 
-use std::path::Path;
 use veristable_kernel::Profile;
 
 /// The name of the running kernel.
@@ -41,12 +40,21 @@ pub fn open(name: &str) -> Result<Profile, ProfileError> {
     if name == LIVE {
         return live();
     }
-    let path = Path::new(name);
-    if name.contains('/') || path.is_file() {
-        return captured::open(path);
-    }
-    match captured::path_of(name).filter(|path| path.is_file()) {
+    match captured::named(name) {
         Some(path) => captured::open(&path),
         None => Err(ProfileError::no_such_kernel(name)),
     }
+}
+
+/// SHA-256 of everything that is known of a kernel which [`open`] finds by this name; `None` for the
+/// running kernel, whose facts are read from many places, and where there is no such kernel.
+#[must_use]
+pub fn digest(name: &str) -> Option<[u8; 32]> {
+    if let Some(builtin) = find(name) {
+        return pack::Header::parse(builtin.packed).ok().map(|header| header.sha256);
+    }
+    if name == LIVE {
+        return None;
+    }
+    captured::digest(&captured::named(name)?)
 }

@@ -2,10 +2,10 @@
 //! The model that every format renders.
 
 use core::fmt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was found about one program on one kernel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The kernel loads it.
@@ -32,7 +32,7 @@ impl Verdict {
 }
 
 /// The verifier's counts, as the kernel prints them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Stats {
     /// Instructions processed over all paths.
     pub processed_insns: u64,
@@ -45,7 +45,7 @@ pub struct Stats {
 }
 
 /// A place in the program's source, from its line info.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SourceLine {
     /// File name as the compiler recorded it.
     pub file: String,
@@ -58,7 +58,7 @@ pub struct SourceLine {
 }
 
 /// The instruction that a message is about.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Instruction {
     /// Index in the linked program.
     pub index: u32,
@@ -69,7 +69,7 @@ pub struct Instruction {
 }
 
 /// What a kernel that refuses lacks, where that is the reason.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Missing {
     /// What kind of thing: `helper`, `kfunc`, `map type`, `instruction`, `behaviour`, …
     pub kind: String,
@@ -92,7 +92,7 @@ impl fmt::Display for Missing {
 }
 
 /// The result for one program and one kernel.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The file as it was given.
     pub file: String,
