@@ -122,7 +122,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let capabilities = capabilities.map_err(|why| anyhow::anyhow!(why))?;
     let options = Options { mistaken: args.mistaken, capabilities };
     let seeds = crate::agreement::rule_requests(&kernel)?;
-    let seeds = seeds.into_iter().filter(|_| !args.no_seeds);
+    // What generated programs found is no source of new ones: the same seed stays the same programs.
+    let found = |id: &str| id.starts_with("generated/");
+    let seeds = seeds.into_iter().filter(|case| !args.no_seeds && !found(&case.id));
     let seeds: Vec<_> = seeds.collect();
     let seeds = seeds.iter().map(|case| (case.id.as_str(), case.request.clone()));
     let generator = Generator::new(&kernel, options).with_seeds(seeds);

@@ -56,7 +56,8 @@ pub struct Rejected {
     /// The error number.
     pub errno: Errno,
     /// What the kernel says: the messages since the last instruction, state or source line. Empty
-    /// where it says nothing.
+    /// where it says nothing. What it says at the log levels 1 and 2 alone is here if the observer
+    /// wants these.
     pub messages: Vec<Message>,
     /// The instruction (slot index) that was looked at, if it was one.
     pub insn: Option<u32>,

@@ -92,7 +92,8 @@ fn check_tail_calls<O: Observer>(env: &mut Env<'_, O>) -> Step {
     let mut calls = env.code.insns.iter().zip(&env.code.aux);
     let is_bad = calls.any(|(insn, aux)| {
         let tail_call = insn.is_helper_call() && insn.imm == TAIL_CALL;
-        tail_call && aux.flags.contains(InsnFlags::SEVERAL_MAPS)
+        // What is reached by misprediction only is dead code, and gone by now.
+        tail_call && aux.flags.contains(InsnFlags::SEVERAL_MAPS | InsnFlags::SEEN)
     });
     if is_bad {
         return env.reject(Helper::TailCallMaps);
