@@ -6,7 +6,7 @@ use super::sim::Sim;
 use crate::analysis::record::FieldKinds;
 use crate::design::Design;
 use crate::outcome::Step;
-use crate::state::{Kind, MapRef, RegId, RegState};
+use crate::state::{Kind, MapRef, RegId, RegState, Residue};
 use crate::trace::Observer;
 use veristable_isa::{CmpOp, Reg};
 use veristable_kernel::{Behaviour, MapType, TypeFlags};
@@ -26,7 +26,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let become_valid = |reg: &mut RegState| {
             match reg.kind {
                 Kind::MapValue { .. } => {
-                    (reg.kind, reg.flags, reg.from_map) = (valid.kind, valid.flags, valid.from_map);
+                    (reg.kind, reg.flags, reg.residue) = (valid.kind, valid.flags, valid.residue);
                 }
                 _ => reg.flags.remove(TypeFlags::PTR_MAYBE_NULL),
             }
@@ -35,6 +35,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
         };
         let become_null = |reg: &mut RegState| {
+            let residue = Residue::of(reg.kind);
+            if !residue.is_none() {
+                reg.residue = residue;
+            }
             (reg.kind, reg.flags) = (Kind::Scalar, TypeFlags::empty());
             (reg.id, reg.ref_id) = (RegId::NONE, 0);
         };
@@ -103,7 +107,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             }
         };
         if matches!(valid.kind, Kind::XdpSock | Kind::Socket) {
-            valid.from_map = RegState::came_from(map);
+            valid.residue = Residue::of(pointer.kind);
         }
         Ok(valid)
     }

@@ -19,7 +19,7 @@ pub use checkpoint::{Checkpoint, CheckpointId, FrameMarks, StateMarks};
 pub use frame::{CALLER_SAVED, CALLER_SAVED_MASK, Callsite, Frame, FrameFlags, MAX_FRAMES, REGS};
 pub use history::{Access, HistoryEntry, Linked, LinkedRegs, Place};
 pub use refs::{RefKind, RefStore, Reference, Refs};
-pub use reg::{BtfRef, DynptrKind, IterState, Kind, MapRef, RegId, RegState};
+pub use reg::{BtfRef, DynptrKind, IterState, Kind, MapRef, RegId, RegState, Residue};
 pub use stack::{SLOT_BYTES, STACK_BYTES, Slot, SlotType, slot_of};
 pub use store::{FrameId, Stack, Store};
 pub use verifier::{FrameRefs, Resources, State};

@@ -28,11 +28,46 @@ pub struct RegState {
     /// Stack pointers: whose stack. The kernel keeps this apart from the type and does not carry
     /// it along in `scalar += pointer`, so neither is it part of [`Kind::Stack`].
     pub frame: u8,
-    /// Sockets found in a map: which map, 0 if it was none. The kernel leaves the map's address
-    /// where it was, and compares it with other states ([`RegState::came_from`] makes it).
-    pub from_map: u8,
+    /// What it was before that the kernel has not wiped, and compares with other states.
+    pub residue: Residue,
     /// Scalars: the number. Pointers: the variable part of the offset.
     pub value: Quad,
+}
+
+/// What a pointer leaves behind in the union that goes with the type (`struct bpf_reg_state`): when it
+/// turns out to be null (`mark_ptr_or_null_reg`), or a map's value turns out to be a socket
+/// (`mark_ptr_not_null_reg`), only the type is overwritten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Residue(u32);
+
+impl Residue {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// Low bits that hold a number; those above say of what kind.
+    const BITS: u32 = 29;
+
+    /// What a pointer of this kind leaves. The uid of an inner map, the dynptr of a slice and the BTF
+    /// of a type are not in it.
+    #[must_use]
+    pub fn of(kind: Kind) -> Self {
+        let (tag, number) = match kind {
+            Kind::ConstMapPtr { map, .. }
+            | Kind::MapValue { map, .. }
+            | Kind::MapKey { map, .. } => (1, map.index.0.wrapping_mul(2) | u32::from(map.inner)),
+            Kind::Mem { size: 0, dynptr_id: 0 } => return Self::NONE,
+            Kind::Mem { size, .. } => (2, size),
+            Kind::BtfId { id, .. } => (3, id.0),
+            _ => return Self::NONE,
+        };
+        Self(tag << Self::BITS | number & ((1 << Self::BITS) - 1))
+    }
+
+    /// Nothing is left.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// What a register holds: the base of `enum bpf_reg_type`, with the union that goes with it.
@@ -323,17 +358,9 @@ impl RegState {
             ref_id: 0,
             subreg_def: 0,
             frame: 0,
-            from_map: 0,
+            residue: Residue::NONE,
             value,
         }
-    }
-
-    /// The number of a map for [`RegState::from_map`].
-    #[must_use]
-    pub fn came_from(map: MapRef) -> u8 {
-        // A program uses 64 maps at most.
-        let number = map.index.0.saturating_mul(2).saturating_add(u32::from(map.inner));
-        u8::try_from(number.saturating_add(1)).unwrap_or(u8::MAX)
     }
 
     /// This number.
@@ -420,7 +447,7 @@ impl RegState {
         self.kind == other.kind
             && self.flags == other.flags
             && self.off == other.off
-            && self.from_map == other.from_map
+            && self.residue == other.residue
     }
 
     /// Everything before `id` is equal.

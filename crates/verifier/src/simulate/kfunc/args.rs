@@ -334,7 +334,7 @@ const fn fills_place_of_map(state: &RegState) -> bool {
         | Kind::Func(_) => true,
         Kind::Packet { range } | Kind::PacketMeta { range } => range != 0,
         Kind::Mem { size, dynptr_id } => size != 0 || dynptr_id != 0,
-        Kind::Socket | Kind::XdpSock => state.from_map != 0,
+        Kind::Socket | Kind::XdpSock => !state.residue.is_none(),
         _ => false,
     }
 }
