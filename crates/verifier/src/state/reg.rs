@@ -224,7 +224,7 @@ pub enum BtfRef {
     /// A module's, by its index in [`crate::env::Env::used_btfs`].
     Module(u32),
     /// That of maps which another loader made: objects that its programs allocate. By its index in
-    /// [`crate::env::Prog::map_btfs`].
+    /// `Prog::map_btfs`.
     Maps(u32),
 }
 
