@@ -19,8 +19,11 @@ use veristable_verifier::Machine;
 
 /// Runs the command and returns its exit status.
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<u8> {
-    let kernels =
-        args.kernels.par_iter().map(|name| Target::open(name)).collect::<Result<_, _>>()?;
+    let kernels = args
+        .kernels
+        .par_iter()
+        .map(|name| CheckedKernel::open(name, !args.no_cache))
+        .collect::<Result<_, _>>()?;
     let files: Vec<(&Path, Input)> = args
         .files
         .iter()
@@ -62,22 +65,23 @@ pub(crate) fn progress(len: u64) -> ProgressBar {
 }
 
 /// A kernel that is asked about.
-struct Target {
+struct CheckedKernel {
     profile: Profile,
-    /// What its facts are, if that can be said; see [`veristable_profiles::digest`].
+    /// What its facts are, if that can be said and is wanted; see [`veristable_profiles::digest`].
     digest: Option<verdicts::Digest>,
 }
 
-impl Target {
-    fn open(name: &str) -> anyhow::Result<Self> {
-        let digest = veristable_profiles::digest(name);
+impl CheckedKernel {
+    /// The digest is only for who keeps verdicts.
+    fn open(name: &str, keeps: bool) -> anyhow::Result<Self> {
+        let digest = keeps.then(|| veristable_profiles::digest(name)).flatten();
         Ok(Self { profile: input::open_kernel(name)?, digest })
     }
 }
 
 /// What is the same for all files.
 struct Check {
-    kernels: Vec<Target>,
+    kernels: Vec<CheckedKernel>,
     asked: Asked,
     verdicts: Verdicts,
 }
@@ -128,7 +132,7 @@ impl Check {
             .collect()
     }
 
-    fn row(&self, name: &str, unit: &Unit, file: &Input, kernel: &Target) -> Row {
+    fn row(&self, name: &str, unit: &Unit, file: &Input, kernel: &CheckedKernel) -> Row {
         let base = Row {
             file: name.to_owned(),
             program: unit.program.clone(),

@@ -74,18 +74,28 @@ struct Member {
     contains: Option<String>,
 }
 
+/// Takes `NAME { PART; PART }` apart.
+fn parts<'t>(text: &'t str, of: &str) -> Result<(String, impl Iterator<Item = &'t str>)> {
+    let (name, rest) = text.split_once('{').ok_or_else(|| anyhow!("no {of}"))?;
+    let parts = rest.trim().strip_suffix('}').ok_or_else(|| anyhow!("no closing brace"))?;
+    let parts = parts.split(';').map(str::trim).filter(|part| !part.is_empty());
+    Ok((name.trim().to_owned(), parts))
+}
+
+fn members(text: &str) -> Result<(String, Vec<Member>)> {
+    let (name, members) = parts(text, "members")?;
+    let members = members.map(|text| member(text).with_context(|| text.to_owned()));
+    Ok((name, members.collect::<Result<_>>()?))
+}
+
 /// Reads what follows `struct:`.
 ///
 /// # Errors
 ///
 /// What is wrong with it.
 pub(crate) fn parse(text: &str) -> Result<Struct> {
-    let (name, rest) = text.split_once('{').ok_or_else(|| anyhow!("no members"))?;
-    let members = rest.trim().strip_suffix('}').ok_or_else(|| anyhow!("no closing brace"))?;
-    let members = members.split(';').map(str::trim).filter(|member| !member.is_empty());
-    let members = members.map(|text| member(text).with_context(|| text.to_owned()));
-    let members = Members::Struct(members.collect::<Result<_>>()?);
-    Ok(Struct { name: name.trim().to_owned(), members })
+    let (name, members) = members(text)?;
+    Ok(Struct { name, members: Members::Struct(members) })
 }
 
 /// Reads what follows `union:`.
@@ -94,11 +104,8 @@ pub(crate) fn parse(text: &str) -> Result<Struct> {
 ///
 /// What is wrong with it.
 pub(crate) fn parse_union(text: &str) -> Result<Struct> {
-    let made = parse(text)?;
-    match made.members {
-        Members::Struct(members) => Ok(Struct { members: Members::Union(members), ..made }),
-        _ => Ok(made),
-    }
+    let (name, members) = members(text)?;
+    Ok(Struct { name, members: Members::Union(members) })
 }
 
 /// Reads what follows `enum:` or `enum64:`.
@@ -107,15 +114,12 @@ pub(crate) fn parse_union(text: &str) -> Result<Struct> {
 ///
 /// What is wrong with it.
 pub(crate) fn parse_enum(text: &str, wide: bool) -> Result<Struct> {
-    let (name, rest) = text.split_once('{').ok_or_else(|| anyhow!("no values"))?;
-    let values = rest.trim().strip_suffix('}').ok_or_else(|| anyhow!("no closing brace"))?;
-    let values = values.split(';').map(str::trim).filter(|value| !value.is_empty());
+    let (name, values) = parts(text, "values")?;
     let values = values.map(|value| {
         let (name, number) = value.split_once('=').ok_or_else(|| anyhow!("{value:?}: no value"))?;
         Ok((name.trim().to_owned(), number.trim().parse()?))
     });
-    let members = Members::Enum(values.collect::<Result<_>>()?, wide);
-    Ok(Struct { name: name.trim().to_owned(), members })
+    Ok(Struct { name, members: Members::Enum(values.collect::<Result<_>>()?, wide) })
 }
 
 fn member(text: &str) -> Result<Member> {

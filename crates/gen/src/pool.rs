@@ -386,19 +386,8 @@ fn maps(btf: &Blob, [int, u64]: [u32; 2], values: &[ValueType]) -> Vec<PoolMap> 
     for (number, value) in values.iter().enumerate() {
         // Every other one is a hash, whose elements may go away.
         let map_type = if number % 2 == 0 { MapType::ARRAY } else { MapType::HASH };
-        let spec = MapSpec {
-            name: format!("typed_{number}"),
-            map_type,
-            key_size: 4,
-            value_size: value.size,
-            max_entries: if number % 2 == 0 { 1 } else { 2 },
-            btf_key_type_id: int,
-            btf_value_type_id: value.id.0,
-            btf: Some(btf.clone()),
-            ..MapSpec::default()
-        };
-        let desc = Arc::new(MapDesc { spec, ..MapDesc::default() });
-        made.push(PoolMap { desc, fields: value.fields.clone() });
+        let entries = if number % 2 == 0 { 1 } else { 2 };
+        made.push(typed_map(&format!("typed_{number}"), map_type, entries, value, btf, int));
     }
     made
 }
@@ -417,22 +406,34 @@ fn named_maps(btf: &Blob, int: u32, values: &[ValueType]) -> Vec<PoolMap> {
     let mut made = Vec::new();
     for (value, names) in values.iter().zip(names) {
         for name in names {
-            let spec = MapSpec {
-                name: (*name).to_owned(),
-                map_type: MapType::ARRAY,
-                key_size: 4,
-                value_size: value.size,
-                max_entries: 1,
-                btf_key_type_id: int,
-                btf_value_type_id: value.id.0,
-                btf: Some(btf.clone()),
-                ..MapSpec::default()
-            };
-            let desc = Arc::new(MapDesc { spec, ..MapDesc::default() });
-            made.push(PoolMap { desc, fields: value.fields.clone() });
+            made.push(typed_map(name, MapType::ARRAY, 1, value, btf, int));
         }
     }
     made
+}
+
+/// A map of so many elements whose values have a type with special fields.
+fn typed_map(
+    name: &str,
+    map_type: MapType,
+    max_entries: u32,
+    value: &ValueType,
+    btf: &Blob,
+    int: u32,
+) -> PoolMap {
+    let spec = MapSpec {
+        name: name.to_owned(),
+        map_type,
+        key_size: 4,
+        value_size: value.size,
+        max_entries,
+        btf_key_type_id: int,
+        btf_value_type_id: value.id.0,
+        btf: Some(btf.clone()),
+        ..MapSpec::default()
+    };
+    let desc = Arc::new(MapDesc { spec, ..MapDesc::default() });
+    PoolMap { desc, fields: value.fields.clone() }
 }
 
 fn plain_map(desc: MapDesc) -> PoolMap {

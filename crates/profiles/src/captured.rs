@@ -9,7 +9,7 @@ use crate::live::with_later_helpers;
 use crate::pack::{self, Payload};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use veristable_kernel::{FactKind, Kernel, Origin, Profile};
 
@@ -80,8 +80,10 @@ pub(crate) fn named(name: &str) -> Option<PathBuf> {
 
 /// SHA-256 of what a file that [`save`] wrote holds, as its header says; [`open`] verifies it.
 pub(crate) fn digest(path: &Path) -> Option<[u8; 32]> {
-    let packed = fs::read(path).ok()?;
-    pack::Header::parse(&packed).ok().map(|header| header.sha256)
+    // Nothing but the header is read.
+    let mut header = Vec::new();
+    fs::File::open(path).ok()?.take(pack::HEADER_LEN).read_to_end(&mut header).ok()?;
+    pack::Header::parse(&header).ok().map(|header| header.sha256)
 }
 
 /// Opens a file that [`save`] wrote.

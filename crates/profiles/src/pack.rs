@@ -68,6 +68,9 @@ pub fn wrap(payload: &[u8], compressed: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Bytes of the header: magic, version, SHA-256 and length of the payload.
+pub(crate) const HEADER_LEN: u64 = 8 + 4 + 32 + 8;
+
 /// The header of a packed kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header<'a> {

@@ -324,10 +324,7 @@ impl<'a, 'k> Builder<'a, 'k> {
         let mut chosen = Chosen::default();
         for line in lines {
             let line = match line.split_at_checked(1) {
-                Some(("?", rest)) if hit() => {
-                    let _ = rest;
-                    continue;
-                }
+                Some(("?", _)) if hit() => continue,
                 Some(("+", rest)) if hit() => rest,
                 Some(("+", _)) => continue,
                 Some(("~", _)) if self.choices.percent(50) => continue,

@@ -195,10 +195,7 @@ fn check_lines<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
         return Ok(());
     }
     // The last column of the record was there from the start.
-    if table.count > MAX_RECORDS / LINE_INFO_SIZE || !is_record_size(table.rec_size, LINE_INFO_SIZE)
-    {
-        return Err(Stop::Rejected(Errno::EINVAL));
-    }
+    check_size(table, LINE_INFO_SIZE)?;
     let mut func = 0;
     let mut previous = 0;
     for index in 0..table.count {
@@ -245,10 +242,7 @@ fn check_relocations<'a, O: Observer>(env: &mut Env<'a, O>, btf: &'a Btf<'a>) ->
     if table.count == 0 {
         return Ok(());
     }
-    if table.count > MAX_RECORDS / CORE_RELO_SIZE || !is_record_size(table.rec_size, CORE_RELO_SIZE)
-    {
-        return Err(Stop::Rejected(Errno::EINVAL));
-    }
+    check_size(table, CORE_RELO_SIZE)?;
     let mut relocations = Relocations::new(env, btf);
     for index in 0..table.count {
         env.tick()?;
@@ -270,6 +264,14 @@ fn check_relocations<'a, O: Observer>(env: &mut Env<'a, O>, btf: &'a Btf<'a>) ->
 
 /// `INT_MAX`
 const MAX_RECORDS: u32 = i32::MAX.cast_unsigned();
+
+/// Refuses tables of too many records, or of records shorter than `least` bytes.
+fn check_size(table: &InfoTable, least: u32) -> Step {
+    if table.count > MAX_RECORDS / least || !is_record_size(table.rec_size, least) {
+        return Err(Stop::Rejected(Errno::EINVAL));
+    }
+    Ok(())
+}
 
 const fn is_record_size(size: u32, least: u32) -> bool {
     size >= least && size <= MAX_RECORD_SIZE && size.is_multiple_of(4)
