@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! The history of a verifier: which of its changes could be carried over, and what stable trees lack.
+//!
+//! Two questions of LSFMM+BPF 2025 are answered from a git repository: which changes of the verifier could
+//! be shipped in one outside of the kernel's tree (Daniel Xu), and which fixes reached a stable tree without
+//! their tests, or not at all (Shung-Hsi Yu).
+//!
+//! ```text
+//! ids glob model    names, patterns, commits and patch sets
+//! message patch     what messages and diffs say
+//! data              commits and patch sets as JSON
+//! boundary figures  what is inside, what one more file would let through, Xu's figures
+//! series verdict    what came together, and whether a commit could be shipped
+//! symbols           what of C a patch changes and uses
+//! ```
+
+pub mod boundary;
+pub mod data;
+pub mod figures;
+pub mod glob;
+pub mod ids;
+pub mod message;
+pub mod model;
+pub mod patch;
+pub mod series;
+pub mod symbols;
+pub mod verdict;

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! Whether a commit could be shipped in a verifier outside the kernel's tree.
+
+use crate::boundary::{Boundary, Count, is_fix};
+use crate::model::{Commit, CommitIndex, History};
+use crate::patch::FilePatch;
+use crate::series::{Series, SeriesMap};
+use crate::symbols;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The answer for one commit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It changes nothing outside and came alone.
+    Standalone,
+    /// It and its whole series change nothing outside.
+    WholeSet,
+    /// It changes nothing outside, and no commit of its series before it does.
+    OrderSafe,
+    /// Something outside changed before it in its series, or in it, but nothing that it uses by name.
+    SymbolSafe,
+    /// It changes nothing outside, but comes after commits of its series that do.
+    NeedsAnalysis,
+    /// It changes something outside.
+    Outside,
+}
+
+impl Verdict {
+    /// All, in the order in which tables have them.
+    pub const ALL: [Self; 6] = [
+        Self::Standalone,
+        Self::WholeSet,
+        Self::OrderSafe,
+        Self::SymbolSafe,
+        Self::NeedsAnalysis,
+        Self::Outside,
+    ];
+
+    /// Its word in text.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Standalone => "standalone",
+            Self::WholeSet => "whole-set",
+            Self::OrderSafe => "order-safe",
+            Self::SymbolSafe => "symbol-safe",
+            Self::NeedsAnalysis => "needs-analysis",
+            Self::Outside => "outside",
+        }
+    }
+}
+
+/// A verdict and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// One sentence.
+    pub reason: String,
+    /// Symbols that were changed outside and are used inside.
+    pub symbols: BTreeSet<String>,
+}
+
+/// Patches of commits, where a repository gives them.
+pub type Patches = HashMap<CommitIndex, Vec<FilePatch>>;
+
+/// Judges one commit.
+#[must_use]
+pub fn judge(
+    history: &History,
+    boundary: &Boundary,
+    series: &SeriesMap,
+    patches: &Patches,
+    index: CommitIndex,
+) -> Judged {
+    let plain = |verdict, reason: String| Judged { verdict, reason, symbols: BTreeSet::new() };
+    let Some(commit) = history.commit(index) else {
+        return plain(Verdict::NeedsAnalysis, "the commit is not known".to_owned());
+    };
+    let series = series.of(index);
+    if !boundary.holds(commit) {
+        let before = series.map_or_else(Vec::new, |s| outside_before(history, boundary, s, index));
+        let reason = format!("changes {}", list(boundary.outside(commit)));
+        let all: Vec<CommitIndex> = before.into_iter().chain([index]).collect();
+        return by_symbols(boundary, patches, index, &all, Verdict::Outside, reason);
+    }
+    let Some(series) = series else {
+        return plain(Verdict::Standalone, "came alone".to_owned());
+    };
+    let outside: Vec<&Commit> = series
+        .commits
+        .iter()
+        .filter_map(|index| history.commit(*index))
+        .filter(|commit| !boundary.holds(commit))
+        .collect();
+    if outside.is_empty() {
+        let reason = format!("all {} commits of its series are inside", series.commits.len());
+        return plain(Verdict::WholeSet, reason);
+    }
+    let before = outside_before(history, boundary, series, index);
+    let Some(last) = before.last().and_then(|index| history.commit(*index)) else {
+        let reason = "no commit before it in its series changes anything outside".to_owned();
+        return plain(Verdict::OrderSafe, reason);
+    };
+    let reason = format!(
+        "comes after {} of its series that {} something outside, last {} ({})",
+        commits(before.len()),
+        if before.len() == 1 { "changes" } else { "change" },
+        last.id.short(),
+        list(boundary.outside(last)),
+    );
+    by_symbols(boundary, patches, index, &before, Verdict::NeedsAnalysis, reason)
+}
+
+fn commits(count: usize) -> String {
+    if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") }
+}
+
+/// Up to three paths.
+fn list<'a>(paths: impl Iterator<Item = &'a crate::ids::FilePath>) -> String {
+    let mut all: Vec<&str> = paths.map(crate::ids::FilePath::as_str).collect();
+    let more = all.len().saturating_sub(3);
+    all.truncate(3);
+    let mut text = all.join(", ");
+    if more > 0 {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+/// The commits before one in its series that change something outside.
+fn outside_before(
+    history: &History,
+    boundary: &Boundary,
+    series: &Series,
+    index: CommitIndex,
+) -> Vec<CommitIndex> {
+    series
+        .commits
+        .iter()
+        .take_while(|other| **other != index)
+        .filter(|other| history.commit(**other).is_some_and(|commit| !boundary.holds(commit)))
+        .copied()
+        .collect()
+}
+
+/// Compares what changed outside in `others` with what the commit's lines inside use. Without patches the
+/// answer stays what it is.
+fn by_symbols(
+    boundary: &Boundary,
+    patches: &Patches,
+    index: CommitIndex,
+    others: &[CommitIndex],
+    otherwise: Verdict,
+    reason: String,
+) -> Judged {
+    let plain = |reason| Judged { verdict: otherwise, reason, symbols: BTreeSet::new() };
+    let Some(own) = patches.get(&index) else { return plain(reason) };
+    let mut changed = BTreeSet::new();
+    for other in others {
+        // What cannot be read may be anything.
+        let Some(files) = patches.get(other) else { return plain(reason) };
+        for file in files.iter().filter(|file| counts_outside(boundary, file)) {
+            if file.binary || !symbols::changed(file, &mut changed) {
+                return plain(reason);
+            }
+        }
+    }
+    let mut used = BTreeSet::new();
+    for file in own.iter().filter(|file| file.paths().any(|path| boundary.contains(path))) {
+        symbols::used(file, &mut used);
+    }
+    let both: BTreeSet<String> = changed.intersection(&used).cloned().collect();
+    if !both.is_empty() {
+        let names: Vec<&str> = both.iter().take(4).map(String::as_str).collect();
+        let reason = format!("{reason}; uses {} of it", names.join(", "));
+        return Judged { verdict: otherwise, reason, symbols: both };
+    }
+    let reason = format!("{reason}; uses none of the {} symbols changed there", changed.len());
+    Judged { verdict: Verdict::SymbolSafe, reason, symbols: both }
+}
+
+fn counts_outside(boundary: &Boundary, file: &FilePatch) -> bool {
+    file.paths().any(|path| !boundary.contains(path) && !boundary.is_aside(path))
+}
+
+/// How many series could be shipped, and how the commits of `which` came.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct SeriesFigures {
+    /// Series.
+    pub series: usize,
+    /// Series that change nothing outside.
+    pub whole: usize,
+    /// Commits by verdict.
+    pub verdicts: BTreeMap<Verdict, Count>,
+}
+
+/// Counts verdicts over the commits that change something inside and that `which` takes.
+#[must_use]
+pub fn series_figures(
+    history: &History,
+    boundary: &Boundary,
+    series: &SeriesMap,
+    which: impl Fn(&Commit) -> bool,
+) -> SeriesFigures {
+    let mut figures = SeriesFigures { series: series.series.len(), ..SeriesFigures::default() };
+    let holds = |index: &CommitIndex| history.commit(*index).is_some_and(|c| boundary.holds(c));
+    figures.whole = series.series.iter().filter(|s| s.commits.iter().all(holds)).count();
+    let none = Patches::new();
+    for (index, commit) in history.touching().filter(|(_, commit)| which(commit)) {
+        let judged = judge(history, boundary, series, &none, index);
+        figures.verdicts.entry(judged.verdict).or_default().add(is_fix(commit));
+    }
+    figures
+}
