@@ -8,7 +8,7 @@
 //! ```text
 //! ids glob model    names, patterns, commits and patch sets
 //! message patch     what messages and diffs say
-//! data              commits and patch sets as JSON
+//! data git          where commits come from: JSON, a repository
 //! boundary figures  what is inside, what one more file would let through, Xu's figures
 //! series verdict    what came together, and whether a commit could be shipped
 //! symbols           what of C a patch changes and uses
@@ -17,6 +17,7 @@
 pub mod boundary;
 pub mod data;
 pub mod figures;
+pub mod git;
 pub mod glob;
 pub mod ids;
 pub mod message;
