@@ -47,11 +47,11 @@ fn small(name: &str) -> (Repo, Vec<Mark>) {
         "main",
         &[m, t3],
         "Merge branch 'with a merge'",
-        &[(VERIFIER, Some(&v(2, "	three();")))],
+        &[(VERIFIER, Some(&v(&[0, 1, 2])))],
     );
-    let u1 = b.commit("u", &[n], "bpf: u1", &[(VERIFIER, Some(&v(&[0, 1, 2])))]);
+    let u1 = b.commit("u", &[n], "bpf: u1", &[(VERIFIER, Some(&v(&[0, 1, 2, 3])))]);
     let o =
-        b.commit("main", &[n, u1], "Merge tag 'for-linus'", &[(VERIFIER, Some(&v(3, "	four();")))]);
+        b.commit("main", &[n, u1], "Merge tag 'for-linus'", &[(VERIFIER, Some(&v(&[0, 1, 2, 3])))]);
     let p = b.commit(
         "main",
         &[o],
