@@ -12,9 +12,11 @@
 //! boundary figures  what is inside, what one more file would let through, Xu's figures
 //! series verdict    what came together, and whether a commit could be shipped
 //! symbols           what of C a patch changes and uses
+//! tree cve version  stable trees, and vulnerabilities in them
 //! ```
 
 pub mod boundary;
+pub mod cve;
 pub mod data;
 pub mod figures;
 pub mod git;
@@ -25,4 +27,6 @@ pub mod model;
 pub mod patch;
 pub mod series;
 pub mod symbols;
+pub mod tree;
 pub mod verdict;
+pub mod version;

@@ -3,11 +3,12 @@
 
 use crate::boundary::{Boundary, Count, is_fix};
 use crate::model::{Commit, CommitIndex, History};
-use crate::patch::FilePatch;
+use crate::patch::{FilePatch, PatchId, patch_id};
 use crate::series::{Series, SeriesMap};
 use crate::symbols;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// The answer for one commit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -63,8 +64,70 @@ pub struct Judged {
     pub symbols: BTreeSet<String>,
 }
 
+/// What is kept of a commit's patch.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PatchFacts {
+    /// By which the same patch is found elsewhere.
+    pub id: Option<PatchId>,
+    /// The same by the lines that change alone.
+    pub lines: Option<PatchId>,
+    /// Symbols changed outside; `None` if that cannot be said.
+    pub changed: Option<Vec<Arc<str>>>,
+    /// Symbols used by changed lines inside.
+    pub used: Vec<Arc<str>>,
+}
+
+/// Keeps one copy of each name.
+#[derive(Debug, Default)]
+pub struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn all(&mut self, names: BTreeSet<String>) -> Vec<Arc<str>> {
+        names
+            .into_iter()
+            .map(|name| match self.0.get(name.as_str()) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let new: Arc<str> = name.into();
+                    self.0.insert(Arc::clone(&new));
+                    new
+                }
+            })
+            .collect()
+    }
+}
+
+impl PatchFacts {
+    /// Reads a patch.
+    #[must_use]
+    pub fn of(files: &[FilePatch], boundary: &Boundary, names: &mut Names) -> Self {
+        let mut changed = BTreeSet::new();
+        let known = files
+            .iter()
+            .filter(|file| counts_outside(boundary, file))
+            .all(|file| !file.binary && symbols::changed(file, &mut changed));
+        let mut used = BTreeSet::new();
+        for file in files.iter().filter(|file| file.paths().any(|path| boundary.contains(path))) {
+            symbols::used(file, &mut used);
+        }
+        // Tests and documents often stay behind; the patch is the same without them.
+        let counted =
+            || files.iter().filter(|file| file.paths().any(|path| !boundary.is_aside(path)));
+        let some = counted().next().is_some();
+        let id = |context| {
+            if some { patch_id(counted(), context) } else { patch_id(files, context) }
+        };
+        Self {
+            id: id(true),
+            lines: id(false),
+            changed: known.then(|| names.all(changed)),
+            used: names.all(used),
+        }
+    }
+}
+
 /// Patches of commits, where a repository gives them.
-pub type Patches = HashMap<CommitIndex, Vec<FilePatch>>;
+pub type Patches = HashMap<CommitIndex, PatchFacts>;
 
 /// Judges one commit.
 #[must_use]
@@ -84,7 +147,7 @@ pub fn judge(
         let before = series.map_or_else(Vec::new, |s| outside_before(history, boundary, s, index));
         let reason = format!("changes {}", list(boundary.outside(commit)));
         let all: Vec<CommitIndex> = before.into_iter().chain([index]).collect();
-        return by_symbols(boundary, patches, index, &all, Verdict::Outside, reason);
+        return by_symbols(patches, index, &all, Verdict::Outside, reason);
     }
     let Some(series) = series else {
         return plain(Verdict::Standalone, "came alone".to_owned());
@@ -111,7 +174,7 @@ pub fn judge(
         last.id.short(),
         list(boundary.outside(last)),
     );
-    by_symbols(boundary, patches, index, &before, Verdict::NeedsAnalysis, reason)
+    by_symbols(patches, index, &before, Verdict::NeedsAnalysis, reason)
 }
 
 fn commits(count: usize) -> String {
@@ -149,7 +212,6 @@ fn outside_before(
 /// Compares what changed outside in `others` with what the commit's lines inside use. Without patches the
 /// answer stays what it is.
 fn by_symbols(
-    boundary: &Boundary,
     patches: &Patches,
     index: CommitIndex,
     others: &[CommitIndex],
@@ -158,21 +220,16 @@ fn by_symbols(
 ) -> Judged {
     let plain = |reason| Judged { verdict: otherwise, reason, symbols: BTreeSet::new() };
     let Some(own) = patches.get(&index) else { return plain(reason) };
-    let mut changed = BTreeSet::new();
+    let mut changed: BTreeSet<&str> = BTreeSet::new();
     for other in others {
         // What cannot be read may be anything.
-        let Some(files) = patches.get(other) else { return plain(reason) };
-        for file in files.iter().filter(|file| counts_outside(boundary, file)) {
-            if file.binary || !symbols::changed(file, &mut changed) {
-                return plain(reason);
-            }
-        }
+        let Some(names) = patches.get(other).and_then(|facts| facts.changed.as_ref()) else {
+            return plain(reason);
+        };
+        changed.extend(names.iter().map(|name| &**name));
     }
-    let mut used = BTreeSet::new();
-    for file in own.iter().filter(|file| file.paths().any(|path| boundary.contains(path))) {
-        symbols::used(file, &mut used);
-    }
-    let both: BTreeSet<String> = changed.intersection(&used).cloned().collect();
+    let used = own.used.iter().filter(|name| changed.contains(&***name));
+    let both: BTreeSet<String> = used.map(ToString::to_string).collect();
     if !both.is_empty() {
         let names: Vec<&str> = both.iter().take(4).map(String::as_str).collect();
         let reason = format!("{reason}; uses {} of it", names.join(", "));
