@@ -13,18 +13,23 @@
 //! series verdict    what came together, and whether a commit could be shipped
 //! symbols           what of C a patch changes and uses
 //! tree cve version  stable trees, and vulnerabilities in them
+//! fixes presence    what mends what, and what of it a tree has
+//! audit             fixes and tests that a tree lacks
 //! ```
 
+pub mod audit;
 pub mod boundary;
 pub mod cve;
 pub mod data;
 pub mod figures;
+pub mod fixes;
 pub mod git;
 pub mod glob;
 pub mod ids;
 pub mod message;
 pub mod model;
 pub mod patch;
+pub mod presence;
 pub mod series;
 pub mod symbols;
 pub mod tree;

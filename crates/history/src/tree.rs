@@ -298,12 +298,11 @@ fn changelog(text: &str) -> Vec<Entry> {
     // The text of an item, where it begins, and whether it is a change of its own.
     let mut open: Option<(String, usize)> = None;
     let mut first_of_version = 0;
-    let close =
-        |open: &mut Option<(String, usize)>, version: &str, entries: &mut Vec<Entry>| {
-            if let Some((item, _)) = open.take() {
-                entries.push(changelog_entry(&item, version));
-            }
-        };
+    let close = |open: &mut Option<(String, usize)>, version: &str, entries: &mut Vec<Entry>| {
+        if let Some((item, _)) = open.take() {
+            entries.push(changelog_entry(&item, version));
+        }
+    };
     for line in text.lines() {
         let content = line.trim_start();
         let indent = line.len() - content.len();

@@ -2,12 +2,18 @@
 //! The figures of github.com/danobi/verifier-analysis, where its data are at hand:
 //! `VERISTABLE_HISTORY_DATA` names a directory with `commits.json` and `patchsets.json`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use veristable_history::audit::{Audit, Status, TestStatus};
 use veristable_history::boundary::{self, Boundary, Preset, VERIFIER, VERIFIER_HEADER};
-use veristable_history::model::History;
+use veristable_history::fixes::{FixGraph, Target};
+use veristable_history::model::{CommitIndex, History};
+use veristable_history::presence::Lookup;
 use veristable_history::series::{self, LinkFigures, SeriesMap};
-use veristable_history::verdict::{Verdict, series_figures};
-use veristable_history::{data, figures};
+use veristable_history::tree::Tree;
+use veristable_history::verdict::{Patches, Verdict, series_figures};
+use veristable_history::version::{Branch, LONG_TERM};
+use veristable_history::{cve, data, figures};
 
 /// The data's directory, or a printed reason.
 fn directory() -> Option<PathBuf> {
@@ -113,4 +119,89 @@ fn the_form_of_the_data_is_kept() {
     let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
     assert_eq!(value(&commits)["metadata"], value(&original)["metadata"]);
     assert_eq!(value(&commits)["commits"][7], value(&original)["commits"][7]);
+}
+
+/// Figures over Debian's 6.1 kernels: `VERISTABLE_HISTORY_CHANGELOG` names the changelog of 6.1.192-2.
+#[test]
+fn fixes_in_a_debian_kernel() {
+    let Some(history) = history() else { return };
+    let Some(path) = std::env::var_os("VERISTABLE_HISTORY_CHANGELOG") else {
+        eprintln!("skipped: VERISTABLE_HISTORY_CHANGELOG does not name a Debian changelog");
+        return;
+    };
+    let tree = Tree::of_changelog(None, std::path::Path::new(&path)).unwrap();
+    assert_eq!(tree.branch.unwrap().to_string(), "6.1");
+    let xu = xu();
+    let lookup = Lookup::new(&tree, &history, None);
+    let graph = FixGraph::new(&history, &HashMap::new());
+    let figures = graph.figures(&history);
+    assert_eq!((figures.fixes, figures.inside_range, figures.elsewhere), (97, 47, 50));
+    assert_eq!((figures.depth[&1], figures.depth[&2]), (34, 1));
+    let merges = SeriesMap::by_merges(&history);
+    let audit = Audit {
+        history: &history,
+        boundary: &xu,
+        series: &merges,
+        fixes: &graph,
+        patches: &Patches::new(),
+        lookup: &lookup,
+        branch: tree.branch,
+        missing_elsewhere: None,
+        tests: None,
+    };
+    let states: Vec<_> = history
+        .touching()
+        .filter(|(_, commit)| boundary::is_fix(commit))
+        .map(|(index, commit)| (commit, audit.fix(index)))
+        .collect();
+    let count = |status| states.iter().filter(|(_, state)| state.status == status).count();
+    assert_eq!(states.len(), 93);
+    assert_eq!(count(Status::Present), 29);
+    // 44 mend commits that change the verifier, 3 others of the merged sets.
+    assert_eq!(count(Status::NotApplicable), 44 + 3);
+    let touching = |index: CommitIndex| {
+        graph
+            .of(index)
+            .all(|edge| matches!(edge.target, Target::Known(t) if t.get() < history.inside))
+    };
+    let narrow =
+        states.iter().filter(|(_, s)| s.status == Status::NotApplicable && touching(s.commit));
+    assert_eq!(narrow.count(), 44);
+    assert_eq!(count(Status::Missing), 17);
+    let present = states.iter().filter(|(_, state)| state.status == Status::Present);
+    assert_eq!(present.clone().filter(|(c, _)| figures::is_inside(&xu, c)).count(), 26);
+    let tests: Vec<Vec<TestStatus>> = present
+        .map(|(_, state)| {
+            audit
+                .companions(state.commit)
+                .into_iter()
+                .map(|test| audit.test(state.commit, test, &[]).status)
+                .collect::<Vec<_>>()
+        })
+        .filter(|tests| !tests.is_empty())
+        .collect();
+    assert_eq!(tests.len(), 13);
+    assert!(tests.iter().flatten().all(|status| *status == TestStatus::Missing));
+    let of_backports: Vec<String> =
+        states.iter().filter(|(_, s)| s.fix_of_backport).map(|(c, _)| c.id.short()).collect();
+    assert_eq!(of_backports, ["b0e66977dc07"]);
+}
+
+#[test]
+fn vulnerabilities_by_tree() {
+    let Some(directory) = directory() else { return };
+    let bytes = std::fs::read(directory.join("verifier_cves.json")).unwrap();
+    let cves: Vec<cve::Cve> = cve::read_json(&bytes).unwrap();
+    let xu = xu();
+    let touching: Vec<&cve::Cve> =
+        cves.iter().filter(|cve| cve.files.iter().any(|path| xu.contains(path))).collect();
+    let only = |cve: &cve::Cve| cve.files.iter().all(|path| xu.is_test(path) || xu.contains(path));
+    assert_eq!(touching.len(), 73);
+    assert_eq!(touching.iter().filter(|cve| only(cve)).count(), 58);
+    let open = |branch: &Branch| -> (usize, usize) {
+        let open = touching.iter().filter(|cve| cve.status(*branch) == cve::CveStatus::Open);
+        (open.clone().count(), open.filter(|cve| only(cve)).count())
+    };
+    let got: Vec<(usize, usize)> = LONG_TERM.iter().map(open).collect();
+    assert_eq!(got, [(13, 6), (11, 5), (9, 4), (10, 4), (4, 4), (2, 2)]);
 }
