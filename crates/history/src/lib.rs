@@ -33,5 +33,6 @@ pub mod presence;
 pub mod series;
 pub mod symbols;
 pub mod tree;
+pub mod trial;
 pub mod verdict;
 pub mod version;

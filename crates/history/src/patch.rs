@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Unified diffs as git writes them.
 
+use crate::boundary::{ONCE_IN_VERIFIER, VERIFIER};
 use crate::ids::{FilePath, Paths};
 use sha2::{Digest, Sha256};
 
@@ -254,13 +255,9 @@ pub fn parse(bytes: &[u8]) -> Vec<FilePatch> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PatchId([u8; 16]);
 
-/// Hashes patches: with lines of context, or only the lines that change, which survives other surroundings.
-/// `None` if nothing changes.
+/// Hashes patches with their lines of context. `None` if nothing changes.
 #[must_use]
-pub fn patch_id<'a>(
-    files: impl IntoIterator<Item = &'a FilePatch>,
-    context: bool,
-) -> Option<PatchId> {
+pub fn patch_id<'a>(files: impl IntoIterator<Item = &'a FilePatch>) -> Option<PatchId> {
     let mut hashes: Vec<[u8; 32]> = Vec::new();
     for file in files {
         let mut hash = Sha256::new();
@@ -270,21 +267,54 @@ pub fn patch_id<'a>(
             hash.update([0]);
         }
         for (kind, text) in file.hunks.iter().flat_map(|hunk| &hunk.lines) {
-            let mark = match kind {
-                LineKind::Context if !context => continue,
-                LineKind::Context => b" ",
-                LineKind::Added => b"+",
-                LineKind::Removed => b"-",
-            };
             some |= *kind != LineKind::Context;
-            hash.update(mark);
+            hash.update(mark(*kind));
             text.split_whitespace().for_each(|word| hash.update(word));
         }
         if some {
             hashes.push(hash.finalize().into());
         }
     }
-    // The order of files in a patch means nothing.
+    all(hashes)
+}
+
+/// Hashes the lines that patches change and nothing else, in no order, those of the split verifier as lines
+/// of `kernel/bpf/verifier.c`: a copy in other surroundings, or before the file was split, has the same.
+#[must_use]
+pub fn lines_id<'a>(files: impl IntoIterator<Item = &'a FilePatch>) -> Option<PatchId> {
+    let mut hashes: Vec<[u8; 32]> = Vec::new();
+    for file in files {
+        let path = file.paths().next().map_or("", |path| once_named(path.as_str()));
+        for (kind, text) in file.hunks.iter().flat_map(|hunk| &hunk.lines) {
+            if *kind == LineKind::Context || text.trim().is_empty() {
+                continue;
+            }
+            let mut hash = Sha256::new();
+            hash.update(path);
+            hash.update(mark(*kind));
+            text.split_whitespace().for_each(|word| hash.update(word));
+            hashes.push(hash.finalize().into());
+        }
+    }
+    all(hashes)
+}
+
+/// The file in which older trees have what a file of the split verifier holds.
+#[must_use]
+pub fn once_named(path: &str) -> &str {
+    if ONCE_IN_VERIFIER.contains(&path) { VERIFIER } else { path }
+}
+
+fn mark(kind: LineKind) -> &'static [u8] {
+    match kind {
+        LineKind::Context => b" ",
+        LineKind::Added => b"+",
+        LineKind::Removed => b"-",
+    }
+}
+
+/// A hash of hashes, whatever their order.
+fn all(mut hashes: Vec<[u8; 32]>) -> Option<PatchId> {
     hashes.sort_unstable();
     let mut all = Sha256::new();
     hashes.iter().for_each(|hash| all.update(hash));
@@ -317,11 +347,15 @@ mod tests {
     fn equal_patches_have_equal_ids() {
         let files = parse(PATCH.as_bytes());
         let moved = parse(PATCH.replace("@@ -1,3 +1,3 @@", "@@ -91,3 +95,3 @@").as_bytes());
-        assert_eq!(patch_id(&files, true), patch_id(&moved, true));
+        assert_eq!(patch_id(&files), patch_id(&moved));
         let context = parse(PATCH.replace(" one", " other").as_bytes());
-        assert_ne!(patch_id(&files, true), patch_id(&context, true));
-        assert_eq!(patch_id(&files, false), patch_id(&context, false));
-        assert_eq!(patch_id(&[], true), None);
+        assert_ne!(patch_id(&files), patch_id(&context));
+        assert_eq!(lines_id(&files), lines_id(&context));
+        assert_eq!(patch_id(&[]), None);
+        let split = parse(PATCH.replace("a.c", "kernel/bpf/states.c").as_bytes());
+        let before = parse(PATCH.replace("a.c", "kernel/bpf/verifier.c").as_bytes());
+        assert_ne!(patch_id(&split), patch_id(&before));
+        assert_eq!(lines_id(&split), lines_id(&before));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::boundary::{Boundary, Count, is_fix};
 use crate::model::{Commit, CommitIndex, History};
-use crate::patch::{FilePatch, PatchId, patch_id};
+use crate::patch::{FilePatch, PatchId, lines_id, patch_id};
 use crate::series::{Series, SeriesMap};
 use crate::symbols;
 use serde::Serialize;
@@ -110,20 +110,24 @@ impl PatchFacts {
         for file in files.iter().filter(|file| file.paths().any(|path| boundary.contains(path))) {
             symbols::used(file, &mut used);
         }
-        // Tests and documents often stay behind; the patch is the same without them.
-        let counted =
-            || files.iter().filter(|file| file.paths().any(|path| !boundary.is_aside(path)));
-        let some = counted().next().is_some();
-        let id = |context| {
-            if some { patch_id(counted(), context) } else { patch_id(files, context) }
-        };
-        Self {
-            id: id(true),
-            lines: id(false),
-            changed: known.then(|| names.all(changed)),
-            used: names.all(used),
+        let (id, lines) = identity(files, boundary);
+        Self { id, lines, changed: known.then(|| names.all(changed)), used: names.all(used) }
+    }
+}
+
+/// By which a patch is found elsewhere: by its part inside, where it has one, since tests and documents often
+/// stay behind; else by its tests; else by all of it.
+fn identity(files: &[FilePatch], boundary: &Boundary) -> (Option<PatchId>, Option<PatchId>) {
+    type Which<'a> = &'a dyn Fn(&crate::ids::FilePath) -> bool;
+    let parts: [Which<'_>; 3] =
+        [&|path| boundary.contains(path), &|path| boundary.is_test(path), &|_| true];
+    for which in parts {
+        let part = || files.iter().filter(|file| file.paths().any(which));
+        if part().next().is_some() {
+            return (patch_id(part()), lines_id(part()));
         }
     }
+    (None, None)
 }
 
 /// Patches of commits, where a repository gives them.
