@@ -14,9 +14,11 @@
 //! symbols           what of C a patch changes and uses
 //! tree cve version  stable trees, and vulnerabilities in them
 //! fixes presence    what mends what, and what of it a tree has
-//! audit             fixes and tests that a tree lacks
+//! audit trial       fixes and tests that a tree lacks, whether they would apply
+//! analysis report   all of it together
 //! ```
 
+pub mod analysis;
 pub mod audit;
 pub mod boundary;
 pub mod cve;
@@ -30,9 +32,11 @@ pub mod message;
 pub mod model;
 pub mod patch;
 pub mod presence;
+pub mod report;
 pub mod series;
 pub mod symbols;
 pub mod tree;
+mod tree_analysis;
 pub mod trial;
 pub mod verdict;
 pub mod version;

@@ -310,11 +310,11 @@ fn changelog(text: &str) -> Vec<Entry> {
         if indent == 0 && !content.is_empty() {
             close(&mut open, &version, &mut entries);
             // A section's date stands after its items.
-            if let Some((_, rest)) = line.split_once(" (") {
-                if let Some((number, _)) = rest.split_once(')') {
-                    number.clone_into(&mut version);
-                    first_of_version = entries.len();
-                }
+            if let Some((_, rest)) = line.split_once(" (")
+                && let Some((number, _)) = rest.split_once(')')
+            {
+                number.clone_into(&mut version);
+                first_of_version = entries.len();
             }
         } else if let Some(date) = content.strip_prefix("-- ").filter(|_| indent == 1) {
             close(&mut open, &version, &mut entries);

@@ -20,6 +20,18 @@ pub enum Applies {
     No,
 }
 
+impl Applies {
+    /// Its words in text.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Exactly => "applies",
+            Self::WithOffset => "applies at other lines",
+            Self::No => "does not apply",
+        }
+    }
+}
+
 /// What a trial found.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Trial {

@@ -125,8 +125,7 @@ impl<'a> Records<'a> {
 
     fn files(&mut self) -> Result<Vec<FilePath>> {
         let mut files = Vec::new();
-        loop {
-            let Some(field) = self.field()? else { break };
+        while let Some(field) = self.field()? {
             let text = String::from_utf8_lossy(field).into_owned();
             if text.is_empty() && files.is_empty() {
                 continue;
