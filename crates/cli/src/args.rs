@@ -71,6 +71,10 @@ asks after first, or declares weak. `check` says whether a kernel loads it.
 Exit status: 0, also if a kernel lacks something; 2 wrong usage or unreadable input.")]
     Needs(NeedsArgs),
 
+    /// Say what changed in a verifier, what of it could be carried over, and what stable trees lack
+    #[command(after_help = crate::history_args::HELP)]
+    History(crate::history_args::HistoryArgs),
+
     /// List, show, compare and capture kernels
     Profile {
         #[command(subcommand)]

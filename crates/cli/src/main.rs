@@ -10,11 +10,14 @@
 //! needs     what programs need, and which kernels have it
 //! profile   list, show, compare and capture kernels
 //! confirm   check, and ask an oracle
+//! history   what changed in a verifier, and what stable trees lack
 //! ```
 
 mod args;
 mod check;
 mod confirm;
+mod history;
+mod history_args;
 mod input;
 mod needs;
 mod profile;
@@ -56,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Check(args) => check::run(&args),
         Command::Confirm(args) => confirm::run(&args),
         Command::Needs(args) => needs::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Profile { command } => profile::run(&command),
         Command::Requests(args) => requests(&args),
         Command::Kernels => kernels(),

@@ -15,6 +15,7 @@
 //! tree cve version  stable trees, and vulnerabilities in them
 //! fixes presence    what mends what, and what of it a tree has
 //! audit trial       fixes and tests that a tree lacks, whether they would apply
+//! load              what a command line names
 //! analysis report   all of it together
 //! ```
 
@@ -28,6 +29,7 @@ pub mod fixes;
 pub mod git;
 pub mod glob;
 pub mod ids;
+pub mod load;
 pub mod message;
 pub mod model;
 pub mod patch;

@@ -46,6 +46,19 @@ pub enum Confidence {
     Low,
 }
 
+impl Confidence {
+    /// Its word in text.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Certain => "certain",
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
 impl Method {
     /// How sure the method is.
     #[must_use]

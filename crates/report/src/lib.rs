@@ -2,9 +2,10 @@
 //! Results of checks: one model, one file per format.
 //!
 //! Nothing here computes a verdict; a [`Row`] holds what others found, and a format writes rows.
-//! `needs` and `profile` are further models, with their formats beside them.
+//! `history`, `needs` and `profile` are further models, with their formats beside them.
 
 mod csv;
+mod history;
 mod json;
 mod model;
 mod needs;
@@ -13,6 +14,7 @@ mod table;
 mod text;
 
 pub use self::csv::CsvWriter;
+pub use history::{HistoryFormat, write as write_history};
 pub use json::JsonWriter;
 pub use model::{Instruction, Missing, Row, SourceLine, Stats, Summary, Verdict};
 pub use needs::{Answer, NeedRow, NeedsReport, write as write_needs};

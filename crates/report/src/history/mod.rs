@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
+//! The history of a verifier.
+//!
+//! Messages of commits are strangers' text: no format lets through what a terminal, a browser or a
+//! spreadsheet would obey.
+
+mod csv;
+mod html;
+mod svg;
+mod text;
+
+use crate::Format;
+use std::io;
+use veristable_history::report::Report;
+use veristable_history::verdict::Verdict;
+
+/// In which form a history is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HistoryFormat {
+    /// A form that other commands have too. JSON is one object here.
+    Common(Format),
+    /// One page that needs nothing else.
+    Html,
+}
+
+/// Writes a report. `list` adds every commit to the text.
+///
+/// # Errors
+/// Those of the stream.
+pub fn write(
+    out: &mut dyn io::Write,
+    format: HistoryFormat,
+    report: &Report,
+    list: bool,
+) -> io::Result<()> {
+    match format {
+        HistoryFormat::Common(Format::Text { color }) => text::write(out, color, report, list)?,
+        HistoryFormat::Common(Format::Json) => {
+            serde_json::to_writer_pretty(&mut *out, report)?;
+            writeln!(out)?;
+        }
+        HistoryFormat::Common(Format::Csv) => csv::write(out, report)?,
+        HistoryFormat::Html => html::write(out, report)?,
+    }
+    out.flush()
+}
+
+/// A text on one line without what moves a terminal's cursor or turns the direction of writing around.
+fn plain(text: &str) -> String {
+    let odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// What a verdict means, for people.
+fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Standalone => "inside, came alone",
+        Verdict::WholeSet => "inside, and so is its whole series",
+        Verdict::OrderSafe => "inside, and nothing before it in its series is outside",
+        Verdict::SymbolSafe => "uses no symbol that its series changes outside",
+        Verdict::NeedsAnalysis => "inside, after commits of its series that are not",
+        Verdict::Outside => "changes something outside",
+    }
+}
+
+/// Figures with their names: ours, and those with a quirk beside the corrected ones.
+fn figures(report: &Report) -> Vec<(&'static str, usize, Option<(usize, &'static str)>)> {
+    let f = &report.figures;
+    vec![
+        ("commits that change something inside", f.commits, None),
+        ("... exactly one file, tests left out, and that inside", f.inside, None),
+        ("    of them fixes", f.inside_fixes, None),
+        ("... one file inside and bpf_verifier.h", f.with_header, None),
+        ("... fixes", f.fixes, None),
+        (
+            "... fixes of several files, tests counted",
+            f.multi_file_fixes,
+            Some((f.multi_file_fixes_corrected, "with tests left out")),
+        ),
+        ("merged patch sets", f.sets, None),
+        ("    their commits", f.set_commits, None),
+        ("    of them inside, one file", f.inside_in_sets, None),
+        (
+            "sets with such a commit and others",
+            f.mixed_sets,
+            Some((f.sets_with_inside, "with such a commit")),
+        ),
+        ("sets wholly inside", report.merged.whole, None),
+    ]
+}
