@@ -114,7 +114,7 @@ pub(crate) fn analyse(
         time_line: BTreeMap::new(),
         fixes: Vec::new(),
         tests: tests.iter().filter_map(|test| test_row(context, test)).collect(),
-        tests_behind: tests_behind(&tests),
+        tests_behind: tests_behind(context, &tests),
         fixes_of_backports: Vec::new(),
         request: request(context, &states, &tests),
         cves: None,
@@ -328,9 +328,11 @@ fn test_row(context: &Context<'_>, test: &TestState) -> Option<TestRow> {
     })
 }
 
-fn tests_behind(tests: &[TestState]) -> TestsBehind {
+/// Counts over commits with a `Fixes:` line, as the other counts of a tree.
+fn tests_behind(context: &Context<'_>, tests: &[TestState]) -> TestsBehind {
     let mut by_fix: BTreeMap<CommitIndex, Vec<TestStatus>> = BTreeMap::new();
-    for test in tests {
+    let fixes = tests.iter().filter(|test| context.history.commit(test.fix).is_some_and(is_fix));
+    for test in fixes {
         by_fix.entry(test.fix).or_default().push(test.status);
     }
     TestsBehind {

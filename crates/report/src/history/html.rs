@@ -72,11 +72,12 @@ pub(super) fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{0}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{0}</h1>\n\
-         <p>{1} commits from {2} to {3} change something inside.</p>",
+         <p>{1} commits from {2} to {3} change something inside: {4}.</p>",
         escape(&title),
         report.figures.commits,
         escape(from),
-        escape(&range.end)
+        escape(&range.end),
+        escape(&range.target)
     )?;
     notes(out, &report.warnings)?;
     summary(out, report)?;

@@ -46,10 +46,11 @@ pub(super) fn write(
     let from = if range.start.is_empty() { "the beginning" } else { &range.start };
     writeln!(
         text.out,
-        "{} commits from {} to {} change {}",
+        "{} commits from {} to {} change {} (boundary {})",
         report.figures.commits,
         plain(from),
         plain(&range.end),
+        plain(&range.target),
         plain(&report.boundary.name)
     )?;
     text.warnings(&report.warnings)?;
