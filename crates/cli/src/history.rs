@@ -11,16 +11,17 @@ use veristable_history::audit::Status;
 use veristable_history::boundary::Boundary;
 use veristable_history::git::{ReadOptions, Repository, Stage};
 use veristable_history::model::History;
-use veristable_history::report::{Report, TreeReport};
+use veristable_history::references::{References, read_references};
+use veristable_history::report::{FixRow, Report, TreeReport};
 use veristable_history::tree::Tree;
 use veristable_history::{data, load};
-use veristable_report::write_history;
+use veristable_report::{HistoryFormat, write_history, write_references};
 
 /// Runs the command and returns its exit status.
 pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<u8> {
     let boundary = boundary(args)?;
     if !args.references.is_empty() {
-        bail!("--references is not there yet");
+        return references(args);
     }
     let bar = spinner();
     let mut progress = |stage: Stage, count: usize| {
@@ -67,6 +68,18 @@ pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<u8> {
     let format = args.format.of(args.color.wanted(&out));
     write_history(&mut io::BufWriter::new(out.lock()), format, &report, args.list)?;
     Ok(u8::from(fails(&report, &args.fail_on)))
+}
+
+/// `--references`: symbols that verifiers refer to.
+fn references(args: &HistoryArgs) -> anyhow::Result<u8> {
+    let verifiers: Vec<References> =
+        args.references.iter().map(|path| read_references(path)).collect::<Result<_, _>>()?;
+    let out = io::stdout();
+    let HistoryFormat::Common(format) = args.format.of(args.color.wanted(&out)) else {
+        bail!("--references has no HTML form");
+    };
+    write_references(&mut io::BufWriter::new(out.lock()), format, &verifiers)?;
+    Ok(0)
 }
 
 fn boundary(args: &HistoryArgs) -> anyhow::Result<Boundary> {
@@ -116,9 +129,7 @@ fn fails(report: &Report, conditions: &[FailOn]) -> bool {
     let holds = |tree: &TreeReport, condition: &FailOn| match condition {
         FailOn::MissingFix => tree.fixes.iter().any(|fix| fix.status == Status::Missing),
         FailOn::MissingSecurity => {
-            let security = |fix: &veristable_history::report::FixRow| {
-                fix.status == Status::Missing && !fix.cves.is_empty()
-            };
+            let security = |fix: &FixRow| fix.status == Status::Missing && !fix.cves.is_empty();
             !tree.missing_security.is_empty() || tree.fixes.iter().any(security)
         }
         FailOn::MissingTest => tree.tests.iter().any(|test| test.status.is_behind()),

@@ -217,6 +217,9 @@ impl Audit<'_> {
                 Some(_) => TargetState::InBase,
                 None => TargetState::InBase,
             },
+            Target::Unknown if self.missing_elsewhere.is_some() => {
+                TargetState::Unknown("the repository has no commit like the one that it mends")
+            }
             // What is older than the range is taken for part of the tree.
             Target::Unknown => TargetState::InBase,
             Target::Ambiguous => TargetState::Unknown("several commits begin as what it mends"),

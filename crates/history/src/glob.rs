@@ -73,9 +73,15 @@ impl Glob {
     /// Whether the pattern means `path`. Takes time of the product of both lengths at most.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        // The shortest and most frequent case.
-        if self.is_plain() {
-            return *self.text == *path;
+        // What nearly all patterns are: a file, everything below a directory, a part of the path.
+        let plain = |text: &str| !text.contains(['*', '?']);
+        let text = self.text.strip_suffix("**").unwrap_or(&self.text);
+        let open = text.len() < self.text.len() || text.ends_with('/');
+        match text.strip_prefix("**") {
+            None if plain(text) && open => return path.starts_with(text),
+            None if plain(text) => return *text == *path,
+            Some(part) if plain(part) && open => return path.contains(part),
+            _ => {}
         }
         let count = self.parts.len();
         // `reached[i]`: the first `i` parts match what was read so far.
@@ -110,10 +116,6 @@ impl Glob {
                 set(reached, index + 1);
             }
         }
-    }
-
-    fn is_plain(&self) -> bool {
-        self.parts.iter().all(|part| matches!(part, Part::One(_)))
     }
 
     /// What git's `:(glob)` takes for the same.
@@ -162,6 +164,10 @@ mod tests {
         check("**selftests**", "tools/testing/selftests/bpf/a.c", true);
         check("**selftests**", "selftests", true);
         check("**selftests**", "tools/self/tests", false);
+        check("**/", "a/b", true);
+        check("**", "a/b", true);
+        check("tools/**", "tools/a/b", true);
+        check("tools/**", "tool", false);
         check("a?c", "abc", true);
         check("a?c", "a/c", false);
         check("*", "", true);

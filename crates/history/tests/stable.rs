@@ -245,6 +245,8 @@ fn presence_by_every_method() {
     check("squashed", Status::Present, Some(Method::Content));
     check("reverted", Status::Reverted, Some(Method::PatchId));
     check("missing", Status::Missing, None);
+    check("adapted", Status::Missing, None);
+    check("hostile", Status::Unknown, None);
     check("inapplicable", Status::NotApplicable, None);
     check("fix of carried", Status::Missing, None);
     assert!(row(&world, tree, "fix of carried").fix_of_backport);

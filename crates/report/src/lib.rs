@@ -14,7 +14,7 @@ mod table;
 mod text;
 
 pub use self::csv::CsvWriter;
-pub use history::{HistoryFormat, write as write_history};
+pub use history::{HistoryFormat, write as write_history, write_references};
 pub use json::JsonWriter;
 pub use model::{Instruction, Missing, Row, SourceLine, Stats, Summary, Verdict};
 pub use needs::{Answer, NeedRow, NeedsReport, write as write_needs};

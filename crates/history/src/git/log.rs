@@ -209,9 +209,36 @@ impl Repository {
         arguments.push("--");
         arguments.extend(pathspecs.iter().map(String::as_str));
         let mut paths = Paths::default();
+        // Two walks that do not need each other.
+        let (commits, graph) = std::thread::scope(|scope| {
+            let graph = scope.spawn(|| Graph::read(self, &range));
+            let commits = self.inside(&arguments, &mut paths, progress);
+            progress(Stage::Graph, 0);
+            let graph = graph.join().map_err(|_| GitError::Output {
+                command: "rev-list",
+                what: "a thread ended early".to_owned(),
+            });
+            (commits, graph)
+        });
+        let (commits, graph) = (commits?, graph??);
+        let inside = commits.len();
+        let mut history = History { range: ends.range, commits, inside, sets: Vec::new() };
+        let known: HashMap<ObjectId, CommitIndex> =
+            history.indexed().map(|(index, commit)| (commit.id, index)).collect();
+        let merged = graph.merged_sets(|commit| known.contains_key(commit));
+        self.sets(merged, known, &mut history, &mut paths, progress)?;
+        Ok(history)
+    }
+
+    /// Reads the commits of a log.
+    fn inside(
+        &self,
+        arguments: &[&str],
+        paths: &mut Paths,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Commit>> {
         let mut commits: Vec<Commit> = Vec::new();
-        let stream = self.stream("log", &arguments, Vec::new())?;
-        let mut records = Records::new(stream, &mut paths);
+        let mut records = Records::new(self.stream("log", arguments, Vec::new())?, paths);
         while let Some(record) = records.next()? {
             commits.push(record.into());
             if commits.len().is_multiple_of(EVERY) {
@@ -219,14 +246,7 @@ impl Repository {
             }
         }
         records.finish()?;
-        let inside = commits.len();
-        let mut history = History { range: ends.range, commits, inside, sets: Vec::new() };
-        progress(Stage::Graph, 0);
-        let known: HashMap<ObjectId, CommitIndex> =
-            history.indexed().map(|(index, commit)| (commit.id, index)).collect();
-        let merged = Graph::read(self, &range)?.merged_sets(|commit| known.contains_key(commit));
-        self.sets(merged, known, &mut history, &mut paths, progress)?;
-        Ok(history)
+        Ok(commits)
     }
 
     /// Completes the merged sets: messages of the merges, and the commits that are not known yet.

@@ -6,8 +6,11 @@
 
 mod csv;
 mod html;
+mod references;
 mod svg;
 mod text;
+
+pub use references::write_references;
 
 use crate::Format;
 use std::io;

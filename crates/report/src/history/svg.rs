@@ -112,7 +112,7 @@ pub(super) fn columns(label: &str, names: &[String], series: &[(&str, Vec<usize>
             );
         }
         // Names of months are wide: as many as have room.
-        let step = (60 / group).max(1);
+        let step = 64 / group + 1;
         if index.is_multiple_of(step) {
             let _ = write!(svg, "<text x=\"{x}\" y=\"{}\">{}</text>", HEIGHT + 26, escape(name));
         }
