@@ -369,4 +369,6 @@ fn help_man_and_completions() {
     check(&["profile", "diff", "--help"], "Exit status");
     check(&["profile", "capture", "--help"], "never attached or run");
     check(&["man"], "needs");
+    check(&["man"], "history");
+    check(&["history", "--help"], "Exit status");
 }

@@ -25,7 +25,7 @@ pub struct StableRequest {
 }
 
 /// How a commit came into a stable tree, as far as its message tells.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Path {
     /// Its author asked with `Cc: stable`.
@@ -33,7 +33,20 @@ pub enum Path {
     /// Chosen by a stable maintainer's tool: signed off by Sasha Levin, without `Cc: stable`.
     Autosel,
     /// Nothing tells.
+    #[default]
     Other,
+}
+
+impl Path {
+    /// Its word in text.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CcStable => "cc-stable",
+            Self::Autosel => "autosel",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// What a message says.

@@ -96,8 +96,17 @@ pub struct Place {
     pub place: String,
     /// When it came, where known.
     pub month: Option<String>,
+    /// How it came, where the entry has a message.
+    pub path: Option<message::Path>,
     /// The entry that takes it back again.
     pub reverted: Option<String>,
+}
+
+impl Place {
+    /// A place of which nothing else is known.
+    fn of(method: Method, place: String) -> Self {
+        Self { method, place, month: None, path: None, reverted: None }
+    }
 }
 
 /// Looks up commits in one tree.
@@ -186,8 +195,7 @@ impl<'a> Lookup<'a> {
     pub fn find(&self, history: &History, patches: &Patches, index: CommitIndex) -> Option<Place> {
         let commit = history.commit(index)?;
         if self.reaches(&commit.id) == Some(true) {
-            let (place, month) = ("base".to_owned(), None);
-            return Some(Place { method: Method::Ancestor, place, month, reverted: None });
+            return Some(Place::of(Method::Ancestor, "base".to_owned()));
         }
         let own = patches.get(&index);
         let normal = message::normal_title(commit.subject());
@@ -218,7 +226,7 @@ impl<'a> Lookup<'a> {
         let found = found.into_iter().find_map(|(method, at)| Some((method, at?)));
         let Some((method, at)) = found else {
             let place = self.by_content.get(&index)?.clone();
-            return Some(Place { method: Method::Content, place, month: None, reverted: None });
+            return Some(Place::of(Method::Content, place));
         };
         let entry = self.tree.entries.get(at)?;
         let reverted = self.reverted_by(at, &normal);
@@ -227,6 +235,7 @@ impl<'a> Lookup<'a> {
             method,
             place: entry.place.clone(),
             month: entry.month.clone(),
+            path: entry.path,
             reverted: reverted.map(|entry| entry.place.clone()),
         })
     }

@@ -188,6 +188,8 @@ pub struct TreeReport {
     pub counts: BTreeMap<Status, StateCount>,
     /// Present fixes by how that is known.
     pub methods: BTreeMap<Method, usize>,
+    /// Present fixes by how they came, as far as messages tell.
+    pub paths: BTreeMap<crate::message::Path, usize>,
     /// Present fixes by the month in which they came.
     pub time_line: BTreeMap<String, usize>,
     /// The fixes.

@@ -51,6 +51,8 @@ pub struct Entry {
     pub facts: PatchFacts,
     /// Numbers of vulnerabilities that it names.
     pub cves: Vec<String>,
+    /// How it came, as far as its message tells; nothing if only its title is known.
+    pub path: Option<message::Path>,
     /// Where it stands: a version, a file, a commit.
     pub place: String,
     /// When it came, where known: `2024-01`.
@@ -239,6 +241,7 @@ impl Entry {
     fn of_message(title: &str, text: &str) -> Self {
         let message = Message::parse(text);
         Self {
+            path: Some(message.path()),
             title: title.to_owned(),
             normal: message::normal_title(title),
             copies: message.copies,

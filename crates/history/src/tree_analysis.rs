@@ -111,6 +111,7 @@ pub(crate) fn analyse(
         warnings,
         counts: BTreeMap::new(),
         methods: BTreeMap::new(),
+        paths: BTreeMap::new(),
         time_line: BTreeMap::new(),
         fixes: Vec::new(),
         tests: tests.iter().filter_map(|test| test_row(context, test)).collect(),
@@ -400,6 +401,9 @@ fn count(context: &Context<'_>, report: &mut TreeReport, states: &[FixState]) {
         }
         if let (Status::Present, Some(place)) = (state.status, &state.place) {
             *report.methods.entry(place.method).or_default() += 1;
+            if let Some(path) = place.path {
+                *report.paths.entry(path).or_default() += 1;
+            }
             if let Some(month) = &place.month {
                 *report.time_line.entry(month.clone()).or_default() += 1;
             }

@@ -164,7 +164,16 @@ fn stable(b: &mut Builder, base: Mark, moved: &str, fixed: &str, id: &dyn Fn(&st
         &format!("other title\n\ncommit {} upstream.\n", id("upstream")),
         "// adapted\n",
     );
-    add(b, other, 4, &format!("other\n\n[ Upstream commit {} ]", id("bracket")), "// adapted\n");
+    add(
+        b,
+        other,
+        4,
+        &format!(
+            "other\n\n[ Upstream commit {} ]\n\nSigned-off-by: Sasha Levin <sashal@kernel.org>",
+            id("bracket")
+        ),
+        "// adapted\n",
+    );
     add(b, other, 5, &format!("x\n\n(cherry picked from commit {})", id("picked")), "// adapted\n");
     add(b, dev, 6, "bpf: Fix unmarked", "// adapted\n// otherwise\n");
     add(b, other, 7, "bpf: another title", "// adapted\n// otherwise\n");
@@ -267,6 +276,10 @@ fn tests_that_stayed_behind() {
     assert_eq!(tree.tests[0].status, TestStatus::MissingHelper);
     assert!(tree.tests[0].lacks.contains(&"bpf_new.h".to_owned()), "{:?}", tree.tests);
     assert_eq!((tree.tests_behind.fixes, tree.tests_behind.all), (1, 1));
+    // One of the present fixes says that it was chosen by the maintainer's tool.
+    let paths: Vec<(&str, usize)> =
+        tree.paths.iter().map(|(path, count)| (path.word(), *count)).collect();
+    assert_eq!(paths, [("autosel", 1), ("other", 5)]);
 }
 
 #[test]

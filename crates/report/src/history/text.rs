@@ -245,6 +245,11 @@ fn write_tree(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()> {
     if !methods.is_empty() {
         writeln!(text.out, "Present: {}.", methods.join(", "))?;
     }
+    let paths: Vec<String> =
+        tree.paths.iter().map(|(path, count)| format!("{count} {}", path.word())).collect();
+    if !paths.is_empty() {
+        writeln!(text.out, "How they came, by their messages: {}.", paths.join(", "))?;
+    }
     let tests = &tree.tests_behind;
     writeln!(
         text.out,
