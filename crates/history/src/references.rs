@@ -169,6 +169,7 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>, ReferenceError> {
         } else if meta.is_file()
             && meta.len() <= LARGEST
             && path.extension().is_some_and(|end| end == "c")
+            && !is_test(&path)
             && files.len() < MOST_FILES
         {
             files.push(path);
@@ -176,6 +177,12 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>, ReferenceError> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Tests of the kernel's own, which define names like those of everything else.
+fn is_test(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    ["kunit", "test"].iter().any(|word| text.rsplit('/').take(2).any(|part| part.contains(word)))
 }
 
 fn is_name(token: &str) -> bool {
@@ -285,28 +292,70 @@ fn definitions<'a>(tokens: &[&'a str], with_static: bool, mut take: impl FnMut(&
 }
 
 fn is_hidden(statement: &[&str]) -> bool {
-    statement.iter().take(4).any(|token| matches!(*token, "static" | "typedef"))
+    statement.iter().take(4).any(|token| matches!(*token, "static" | "typedef" | "extern"))
 }
 
 /// Whether nothing is defined: `extern`, `typedef`, a prototype.
 fn is_declaration(statement: &[&str]) -> bool {
     let prototype = statement.last() == Some(&")")
-        && !statement.first().is_some_and(|first| first.starts_with("DEFINE_"));
+        && !statement
+            .first()
+            .is_some_and(|first| DEFINERS.contains(first) || first.starts_with("DEFINE_PER_CPU"));
     prototype || matches!(statement.first(), Some(&("extern" | "typedef")))
 }
 
+/// Macros that define what is first in their brackets.
+const DEFINERS: [&str; 10] = [
+    "DEFINE_IDA",
+    "DEFINE_IDR",
+    "DEFINE_MUTEX",
+    "DEFINE_RAW_SPINLOCK",
+    "DEFINE_RWLOCK",
+    "DEFINE_SPINLOCK",
+    "DEFINE_SRCU",
+    "DEFINE_STATIC_KEY_FALSE",
+    "DEFINE_STATIC_KEY_TRUE",
+    "DEFINE_XARRAY",
+];
+
+/// Attributes with brackets, which stand before names.
+const ATTRIBUTES: [&str; 5] = ["__aligned", "__attribute__", "__printf", "__scanf", "__section"];
+
 /// The name that a statement outside of functions defines: before the first `(`, `=` or `[`, else its last
-/// one; of `DEFINE_X(…, NAME)` and the like a name in the brackets.
+/// one; of macros that define something a name in their brackets.
 fn defined<'a>(statement: &[&'a str]) -> Option<&'a str> {
     let first = statement.first()?;
-    if first.starts_with("DEFINE_") {
+    if first.starts_with("DEFINE_PER_CPU") {
         return statement.iter().skip(2).rfind(|token| is_name(token)).copied();
+    }
+    if DEFINERS.contains(first) {
+        return statement.iter().skip(1).find(|token| is_name(token)).copied();
     }
     if first.starts_with("EXPORT_SYMBOL") || *first == "struct" && statement.len() <= 2 {
         return None;
     }
-    let end = statement.iter().position(|token| matches!(*token, "(" | "=" | "["));
-    let before = statement.get(..end.unwrap_or(statement.len()))?;
+    let mut before: Vec<&'a str> = Vec::new();
+    let mut tokens = statement.iter();
+    while let Some(token) = tokens.next() {
+        if ATTRIBUTES.contains(token) {
+            // Up to the end of its brackets.
+            let mut depth = 0_usize;
+            for token in tokens.by_ref() {
+                match *token {
+                    "(" => depth += 1,
+                    ")" => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else if matches!(*token, "(" | "=" | "[") {
+            break;
+        } else {
+            before.push(token);
+        }
+    }
     // A type and a name at least.
     let name = before.last().filter(|token| is_name(token))?;
     (before.len() >= 2).then_some(*name)
@@ -340,7 +389,7 @@ mod tests {
     #[test]
     fn definitions_outside_of_functions() {
         let text = "// x\n#define A(x) \\\n\tx {\nint f(int a) { g(\"}\"); return '}'; }\nstatic int s(void)\n{\n}\n\
-            struct t { int a; };\nconst struct ops table[] = { { .a = h }, };\nint v = 1, w;\nint proto(void);\n\
+            struct t { int a; };\nconst struct ops table[] = { { .a = h }, };\nint v = 1, w;\nint proto(void);\n__printf(1, 2) void say(const char *f) { }\n\
             extern int e;\nDEFINE_STATIC_KEY_FALSE(key);\nstatic DEFINE_MUTEX(m);\n/* int c; */ u64 last;\n\
             EXPORT_SYMBOL_GPL(f);\nenum { X, Y };\n__bpf_kfunc void k(void) { }\n";
         let names = |with_static| {
@@ -349,7 +398,7 @@ mod tests {
             found.dedup();
             found
         };
-        assert_eq!(names(false), ["f", "table", "v", "key", "last", "k"]);
+        assert_eq!(names(false), ["f", "table", "v", "say", "key", "last", "k"]);
         assert!(names(true).contains(&"s"));
     }
 
