@@ -127,12 +127,12 @@ fn write_data(history: &History, directory: &Path) -> anyhow::Result<u8> {
 /// Whether a condition of `--fail-on` holds for a tree.
 fn fails(report: &Report, conditions: &[FailOn]) -> bool {
     let holds = |tree: &TreeReport, condition: &FailOn| match condition {
-        FailOn::MissingFix => tree.fixes.iter().any(|fix| fix.status == Status::Missing),
-        FailOn::MissingSecurity => {
+        FailOn::Fix => tree.fixes.iter().any(|fix| fix.status == Status::Missing),
+        FailOn::Security => {
             let security = |fix: &FixRow| fix.status == Status::Missing && !fix.cves.is_empty();
             !tree.missing_security.is_empty() || tree.fixes.iter().any(security)
         }
-        FailOn::MissingTest => tree.tests.iter().any(|test| test.status.is_behind()),
+        FailOn::Test => tree.tests.iter().any(|test| test.status.is_behind()),
     };
     report.trees.iter().any(|tree| conditions.iter().any(|condition| holds(tree, condition)))
 }

@@ -122,11 +122,14 @@ impl From<PresetName> for Preset {
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FailOn {
     /// A fix of what it has
-    MissingFix,
+    #[value(name = "missing-fix")]
+    Fix,
     /// A fix of a vulnerability
-    MissingSecurity,
+    #[value(name = "missing-security")]
+    Security,
     /// Tests that came with a fix that it has
-    MissingTest,
+    #[value(name = "missing-test")]
+    Test,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]

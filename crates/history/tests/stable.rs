@@ -305,3 +305,49 @@ fn reports_are_deterministic() {
     let text = || serde_json::to_string(&report(&world, &["linux-6.1.y"])).unwrap();
     assert_eq!(text(), text());
 }
+
+/// What a series changes outside matters to those that use it by name.
+#[test]
+fn symbols_decide() {
+    const HEADER: &str = "include/linux/bpf_verifier.h";
+    let mut b = Builder::default();
+    let lines = |n: &[(usize, &str)]| source(8, n);
+    let head = "struct bpf_state {\n\tint first_member;\n\tint second_member;\n};\n";
+    let more = head.replace("second_member;\n", "second_member;\n\tint new_member;\n");
+    let root =
+        b.commit("main", &[], "root", &[(VERIFIER, Some(&lines(&[]))), (HEADER, Some(head))]);
+    b.tag("v1", root);
+    let field = b.commit("s", &[root], "bpf: Add a member", &[(HEADER, Some(&more))]);
+    let text = lines(&[(1, "\tstate->new_member = 1;")]);
+    let uses = b.commit("s", &[field], "bpf: Use it", &[(VERIFIER, Some(&text))]);
+    let last = lines(&[(1, "\tstate->new_member = 1;"), (5, "\tsomething_else(env);")]);
+    let other = b.commit("s", &[uses], "bpf: Do not use it", &[(VERIFIER, Some(&last))]);
+    b.commit(
+        "main",
+        &[root, other],
+        "Merge branch 's'",
+        &[(VERIFIER, Some(&last)), (HEADER, Some(&more))],
+    );
+    let repo = b.build("symbols");
+    let repository = Repository::open(&repo.path).unwrap();
+    let boundary = Boundary::preset(Preset::Xu).unwrap();
+    let options = ReadOptions { range: "v1..main".to_owned() };
+    let history = repository.history(&options, &boundary, &mut |_, _| {}).unwrap();
+    let verdicts = |with_patches: bool| -> Vec<(Verdict, Vec<String>)> {
+        let input = Input {
+            history: &history,
+            boundary: &boundary,
+            repository: Some(&repository),
+            trees: Vec::new(),
+            cves: Vec::new(),
+            with_patches,
+        };
+        let report = analyse(input, &mut |_, _| {}).unwrap();
+        report.commits.into_iter().map(|row| (row.verdict, row.symbols)).collect()
+    };
+    let with = verdicts(true);
+    assert_eq!(with[0], (Verdict::SymbolSafe, vec![]));
+    assert_eq!(with[1], (Verdict::NeedsAnalysis, vec!["new_member".to_owned()]));
+    let without = verdicts(false);
+    assert!(without.iter().all(|(verdict, _)| *verdict == Verdict::NeedsAnalysis));
+}

@@ -65,19 +65,19 @@ fn closed(
 pub(super) fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let range = &report.range;
     let from = if range.start.is_empty() { "the beginning" } else { &range.start };
-    let title = format!("History of {}", report.boundary.name);
+    let title = format!("History of {}", report.range.target);
     writeln!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{0}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{0}</h1>\n\
-         <p>{1} commits from {2} to {3} change something inside: {4}.</p>",
+         <p>{1} commits from {2} to {3} change something inside (boundary {4}).</p>",
         escape(&title),
         report.figures.commits,
         escape(from),
         escape(&range.end),
-        escape(&range.target)
+        escape(&report.boundary.name)
     )?;
     notes(out, &report.warnings)?;
     summary(out, report)?;
@@ -98,11 +98,7 @@ fn summary(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     writeln!(out, "<h2>Figures</h2>")?;
     let rows: Vec<Vec<String>> = figures(report)
         .into_iter()
-        .map(|(name, count, corrected)| {
-            let corrected =
-                corrected.map_or(String::new(), |(count, how)| format!("{count} {how}"));
-            vec![name.to_owned(), count.to_string(), corrected]
-        })
+        .map(|figure| vec![figure.name.to_owned(), figure.count.to_string(), figure.correction()])
         .collect();
     table(out, &["", "#count", "corrected"], &rows)?;
     writeln!(out, "<h2>Could it be shipped outside of the kernel’s tree?</h2>")?;

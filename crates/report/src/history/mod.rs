@@ -69,28 +69,47 @@ fn meaning(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Figures with their names: ours, and those with a quirk beside the corrected ones.
-fn figures(report: &Report) -> Vec<(&'static str, usize, Option<(usize, &'static str)>)> {
+/// A figure with its name.
+struct Figure {
+    name: &'static str,
+    count: usize,
+    /// The figure without its quirk, and in which way.
+    corrected: Option<(usize, &'static str)>,
+}
+
+impl Figure {
+    fn new(name: &'static str, count: usize) -> Self {
+        Self { name, count, corrected: None }
+    }
+
+    /// `count how`, or nothing.
+    fn correction(&self) -> String {
+        self.corrected.map_or(String::new(), |(count, how)| format!("{count} {how}"))
+    }
+}
+
+/// Xu's figures, and those with a quirk beside the corrected ones.
+fn figures(report: &Report) -> Vec<Figure> {
     let f = &report.figures;
     vec![
-        ("commits that change something inside", f.commits, None),
-        ("... exactly one file, tests left out, and that inside", f.inside, None),
-        ("    of them fixes", f.inside_fixes, None),
-        ("... one file inside and bpf_verifier.h", f.with_header, None),
-        ("... fixes", f.fixes, None),
-        (
-            "... fixes of several files, tests counted",
-            f.multi_file_fixes,
-            Some((f.multi_file_fixes_corrected, "with tests left out")),
-        ),
-        ("merged patch sets", f.sets, None),
-        ("    their commits", f.set_commits, None),
-        ("    of them inside, one file", f.inside_in_sets, None),
-        (
-            "sets with such a commit and others",
-            f.mixed_sets,
-            Some((f.sets_with_inside, "with such a commit")),
-        ),
-        ("sets wholly inside", report.merged.whole, None),
+        Figure::new("commits that change something inside", f.commits),
+        Figure::new("... exactly one file, tests left out, and that inside", f.inside),
+        Figure::new("    of them fixes", f.inside_fixes),
+        Figure::new("... one file inside and bpf_verifier.h", f.with_header),
+        Figure::new("... fixes", f.fixes),
+        Figure {
+            name: "... fixes of several files, tests counted",
+            count: f.multi_file_fixes,
+            corrected: Some((f.multi_file_fixes_corrected, "with tests left out")),
+        },
+        Figure::new("merged patch sets", f.sets),
+        Figure::new("    their commits", f.set_commits),
+        Figure::new("    of them inside, one file", f.inside_in_sets),
+        Figure {
+            name: "sets with such a commit and others",
+            count: f.mixed_sets,
+            corrected: Some((f.sets_with_inside, "with such a commit")),
+        },
+        Figure::new("sets wholly inside", report.merged.whole),
     ]
 }

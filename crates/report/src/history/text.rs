@@ -76,10 +76,9 @@ fn write_figures(text: &mut Text<'_>, report: &Report) -> io::Result<()> {
     let columns = [Column::left(""), Column::right("count"), Column::left("corrected")];
     let rows: Vec<Vec<Cell>> = figures(report)
         .into_iter()
-        .map(|(name, count, corrected)| {
-            let corrected =
-                corrected.map_or(String::new(), |(count, how)| format!("{count} {how}"));
-            vec![name.into(), count.to_string().into(), corrected.into()]
+        .map(|figure| {
+            let corrected = figure.correction();
+            vec![figure.name.into(), figure.count.to_string().into(), corrected.into()]
         })
         .collect();
     text.table(&columns, &rows)
