@@ -2,6 +2,8 @@
 //! A history in every form. Titles, names and paths are strangers' text.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use veristable_history::analysis::{Input, analyse};
 use veristable_history::boundary::{Boundary, Preset};
 use veristable_history::{cve, data, report::Report, tree::Tree};
@@ -39,8 +41,13 @@ fn report() -> Report {
         "linux (6.1.9-1) x\n\n    - bpf: {}\n\n -- a  Mon, 16 Nov 2026 11:17:40 +0100\n",
         serde_json::from_str::<String>(&format!("\"{EVIL}\"")).unwrap()
     );
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("changelog");
-    std::fs::write(&path, changelog).unwrap();
+    // Tests run at the same time: the file is written once.
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let path = PATH.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("changelog");
+        std::fs::write(&path, &changelog).unwrap();
+        path
+    });
     let cves = format!(
         r#"{{"CVE-2024-0001":{{"sha":["{}"],"files":["kernel/bpf/verifier.c"],"title":"{EVIL}","pairs":[["5.3","{}","6.8","{}"]]}}}}"#,
         "3".repeat(40),
@@ -52,7 +59,7 @@ fn report() -> Report {
         history: &history,
         boundary: &boundary,
         repository: None,
-        trees: vec![Tree::of_changelog(Some("<tree>"), &path).unwrap()],
+        trees: vec![Tree::of_changelog(Some("<tree>"), path).unwrap()],
         cves: cve::read_json(cves.as_bytes()).unwrap(),
         with_patches: true,
     };
