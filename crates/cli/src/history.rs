@@ -31,6 +31,7 @@ pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<u8> {
             Stage::Sets => format!("{count} commits of merged sets"),
             Stage::Patches => format!("{count} patches"),
             Stage::Tree => format!("{count} commits of a tree"),
+            Stage::Blame => format!("prerequisites of {count} fixes"),
         });
         bar.tick();
     };

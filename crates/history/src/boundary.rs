@@ -138,6 +138,11 @@ impl Boundary {
         Ok(self)
     }
 
+    /// The files inside as patterns of git's.
+    pub(crate) fn pathspecs(&self) -> Vec<String> {
+        self.inside.iter().map(Glob::pathspec).collect()
+    }
+
     /// Whether a file is inside.
     #[must_use]
     pub fn contains(&self, path: &FilePath) -> bool {

@@ -15,6 +15,7 @@
 //! tree cve version  stable trees, and vulnerabilities in them
 //! fixes presence    what mends what, and what of it a tree has
 //! audit trial       fixes and tests that a tree lacks, whether they would apply
+//! prerequisites     what they need before
 //! references        symbols of the kernel that a verifier refers to
 //! load              what a command line names
 //! analysis report   all of it together
@@ -34,6 +35,7 @@ pub mod load;
 pub mod message;
 pub mod model;
 pub mod patch;
+mod prerequisites;
 pub mod presence;
 pub mod references;
 pub mod report;

@@ -3,9 +3,9 @@
 
 use crate::ids::{Found, IdIndex, ObjectId};
 use crate::message;
-use crate::model::{CommitIndex, History};
+use crate::model::{Commit, CommitIndex, History};
 use crate::patch::PatchId;
-use crate::tree::{Tree, TreeKind};
+use crate::tree::{Entry, Tree, TreeKind};
 use crate::verdict::Patches;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
@@ -188,6 +188,20 @@ impl<'a> Lookup<'a> {
     #[must_use]
     pub fn reaches(&self, commit: &ObjectId) -> Option<bool> {
         self.not_reached.as_ref().map(|missing| !missing.contains(commit))
+    }
+
+    /// Whether the tree has a commit that is not part of the history: an entry says to be a copy of it, or
+    /// has its title and its author.
+    #[must_use]
+    pub fn has(&self, commit: &Commit) -> bool {
+        let normal = message::normal_title(commit.subject());
+        let titled = self.by_title.get(normal.as_str()).map_or(&[][..], Vec::as_slice);
+        let by_author = |at: &usize| {
+            let author = self.tree.entries.get(*at).and_then(|entry| entry.author.as_deref());
+            author.is_none_or(|author| author == commit.author_name())
+        };
+        let copies = |entry: &Entry| entry.copies.iter().any(|copy| copy.matches(&commit.id));
+        titled.iter().any(by_author) || self.tree.entries.iter().any(copies)
     }
 
     /// Where a commit is.

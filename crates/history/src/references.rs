@@ -97,7 +97,10 @@ pub fn read_references(path: &Path) -> Result<References, ReferenceError> {
 }
 
 /// The undefined symbols of an object file.
-fn of_object(bytes: &[u8]) -> Result<BTreeMap<String, String>, object::Error> {
+///
+/// # Errors
+/// It is damaged.
+pub fn of_object(bytes: &[u8]) -> Result<BTreeMap<String, String>, object::Error> {
     let file = object::File::parse(bytes)?;
     let undefined = file.symbols().filter(ObjectSymbol::is_undefined);
     let names = undefined.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
@@ -105,7 +108,8 @@ fn of_object(bytes: &[u8]) -> Result<BTreeMap<String, String>, object::Error> {
 }
 
 /// The names of a list: one a line, or those in `EXPORT_SYMBOL_GPL(NAME)`.
-fn of_list(text: &str) -> BTreeMap<String, String> {
+#[must_use]
+pub fn of_list(text: &str) -> BTreeMap<String, String> {
     let name = |line: &str| {
         let line = line.trim();
         let inner = match line.strip_prefix("EXPORT_SYMBOL") {

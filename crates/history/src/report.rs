@@ -11,7 +11,7 @@ use crate::model::{Date, Range};
 use crate::presence::{Confidence, Method};
 use crate::series::{LinkFigures, Source};
 use crate::tree::TreeKind;
-use crate::trial::Trial;
+use crate::trial::{Applies, Trial};
 use crate::verdict::{SeriesFigures, Verdict};
 use crate::version::Branch;
 use serde::Serialize;
@@ -268,9 +268,39 @@ pub struct FixRow {
     /// Whether its part inside would apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
-    /// Commits that its message asks for first, and commits that brought lines which it expects.
+    /// How it applies after those of the prerequisites that apply themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub with_prerequisites: Option<Applies>,
+    /// Commits that it needs, or may need, before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prerequisites: Vec<Prerequisite>,
+}
+
+/// How a prerequisite is known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Because {
+    /// The message asks for it.
+    Named,
+    /// `git blame`: it brought lines that the fix expects.
+    Blame,
+    /// It is the newest that added such lines, by their text alone.
+    Text,
+    /// It comes before in the series and changes the same files.
+    Series,
+}
+
+impl Because {
+    /// Its word in text.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Named => "named",
+            Self::Blame => "blame",
+            Self::Text => "text",
+            Self::Series => "series",
+        }
+    }
 }
 
 /// A commit that another one needs.
@@ -280,11 +310,19 @@ pub struct Prerequisite {
     pub id: String,
     /// Its title, where known.
     pub subject: String,
-    /// `named` by the message, or `lines` that it brought.
-    pub because: String,
-    /// How many lines.
+    /// How it is known.
+    pub because: Because,
+    /// How sure it is that the tree needs it.
+    pub confidence: Confidence,
+    /// How many lines that the fix expects it brought.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<usize>,
+    /// How many of them the tree's file has nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub absent: Option<usize>,
+    /// Whether the fix applies with the others and not without it; only said if it applies with all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed: Option<bool>,
 }
 
 /// Tests of a fix in a tree.

@@ -101,7 +101,7 @@ pub enum TreeError {
 }
 
 /// More than this of a compressed file is not read: a changelog has a few megabytes.
-const LARGEST: usize = 1 << 30;
+const LARGEST: usize = 1 << 28;
 
 fn read(path: &Path) -> Result<Vec<u8>, TreeError> {
     std::fs::read(path).map_err(|source| TreeError::Io { path: path.to_owned(), source })
@@ -143,13 +143,7 @@ impl Tree {
     /// # Errors
     /// It cannot be read, or is none.
     pub fn of_changelog(name: Option<&str>, path: &Path) -> Result<Self, TreeError> {
-        let bytes = read(path)?;
-        let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
-            gunzip(&bytes).ok_or_else(|| TreeError::Gzip(path.to_owned()))?
-        } else {
-            bytes
-        };
-        let entries = changelog(&String::from_utf8_lossy(&bytes));
+        let entries = changelog(&read(path)?).ok_or_else(|| TreeError::Gzip(path.to_owned()))?;
         let Some(newest) = entries.first() else {
             return Err(TreeError::NoChangelog(path.to_owned()));
         };
@@ -173,11 +167,7 @@ impl Tree {
         let mut names = Names::default();
         let series = directory.join("series");
         let files: Vec<String> = if series.is_file() {
-            String::from_utf8_lossy(&read(&series)?)
-                .lines()
-                .filter_map(|line| line.split('#').next()?.split_whitespace().next())
-                .map(str::to_owned)
-                .collect()
+            series_files(&String::from_utf8_lossy(&read(&series)?))
         } else {
             listing(directory, |name| name.ends_with(".patch") || name.ends_with(".diff"))?
         };
@@ -185,14 +175,12 @@ impl Tree {
             return Err(TreeError::NoPatches(directory.to_owned()));
         }
         for file in files {
-            // A series names files in its directory, not elsewhere.
-            if Path::new(&file).components().any(|c| !matches!(c, std::path::Component::Normal(_)))
-            {
+            if !is_within(&file) {
                 tree.warnings.push(format!("{file}: not a file of the directory"));
                 continue;
             }
             match std::fs::read(directory.join(&file)) {
-                Ok(bytes) => tree.entries.push(mail(&file, &bytes, boundary, &mut names)),
+                Ok(bytes) => tree.entries.push(Entry::of_mail(&file, &bytes, boundary, &mut names)),
                 Err(why) => tree.warnings.push(format!("{file}: {why}")),
             }
         }
@@ -238,6 +226,48 @@ pub(crate) fn listing(
 }
 
 impl Entry {
+    /// A patch in the form of a mail, whose name is that of its file.
+    #[must_use]
+    pub fn of_mail(file: &str, bytes: &[u8], boundary: &Boundary, names: &mut Names) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let end = text.find("\n---\n").or_else(|| text.find("\ndiff --git ")).unwrap_or(text.len());
+        let head = text.get(..end).unwrap_or("");
+        let mut title = String::new();
+        let mut author = None;
+        let mut lines = head.lines().peekable();
+        while let Some(line) = lines.next() {
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(rest) = line.strip_prefix("Subject:") {
+                rest.trim().clone_into(&mut title);
+                // Long headers go on in lines that begin with a blank.
+                while let Some(more) = lines.next_if(|next| next.starts_with([' ', '\t'])) {
+                    title.push(' ');
+                    title.push_str(more.trim());
+                }
+            } else if let Some(rest) = line.strip_prefix("From:") {
+                let name = rest.split('<').next().unwrap_or("").trim().trim_matches('"');
+                author = Some(name.to_owned());
+            }
+        }
+        // The author of a mail that somebody else sent stands in its text.
+        let body_from = head.lines().skip_while(|line| !line.trim().is_empty()).find_map(|line| {
+            let name = line.strip_prefix("From:")?.split('<').next()?.trim().trim_matches('"');
+            Some(name.to_owned())
+        });
+        if title.is_empty() {
+            title = file.trim_end_matches(".patch").replace('-', " ");
+        }
+        let facts = PatchFacts::of(&patch::parse(bytes), boundary, names);
+        Self {
+            author: body_from.or(author),
+            facts,
+            place: file.to_owned(),
+            ..Self::of_message(&title, head)
+        }
+    }
+
     fn of_message(title: &str, text: &str) -> Self {
         let message = Message::parse(text);
         Self {
@@ -252,50 +282,33 @@ impl Entry {
     }
 }
 
-/// A patch as a mail.
-fn mail(file: &str, bytes: &[u8], boundary: &Boundary, names: &mut Names) -> Entry {
-    let text = String::from_utf8_lossy(bytes);
-    let end = text.find("\n---\n").or_else(|| text.find("\ndiff --git ")).unwrap_or(text.len());
-    let head = text.get(..end).unwrap_or("");
-    let mut title = String::new();
-    let mut author = None;
-    let mut lines = head.lines().peekable();
-    while let Some(line) = lines.next() {
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(rest) = line.strip_prefix("Subject:") {
-            rest.trim().clone_into(&mut title);
-            // Long headers go on in lines that begin with a blank.
-            while let Some(more) = lines.next_if(|next| next.starts_with([' ', '\t'])) {
-                title.push(' ');
-                title.push_str(more.trim());
-            }
-        } else if let Some(rest) = line.strip_prefix("From:") {
-            let name = rest.split('<').next().unwrap_or("").trim().trim_matches('"');
-            author = Some(name.to_owned());
-        }
-    }
-    // The author of a mail that somebody else sent stands in its text.
-    let body_from = head.lines().skip_while(|line| !line.trim().is_empty()).find_map(|line| {
-        let name = line.strip_prefix("From:")?.split('<').next()?.trim().trim_matches('"');
-        Some(name.to_owned())
-    });
-    if title.is_empty() {
-        title = file.trim_end_matches(".patch").replace('-', " ");
-    }
-    let facts = PatchFacts::of(&patch::parse(bytes), boundary, names);
-    Entry {
-        author: body_from.or(author),
-        facts,
-        place: file.to_owned(),
-        ..Entry::of_message(&title, head)
-    }
+/// The files that a `series` of quilt names, in its order.
+#[must_use]
+pub fn series_files(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|line| line.split('#').next()?.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
-/// The entries of a changelog of Debian's kernel packages, newest first: under a line `linux (VERSION) …`
-/// items begin with `*` or `-`, and longer ones go on in lines that are indented further.
-fn changelog(text: &str) -> Vec<Entry> {
+/// Whether a series names a file in its directory, not elsewhere.
+fn is_within(file: &str) -> bool {
+    Path::new(file).components().all(|c| matches!(c, std::path::Component::Normal(_)))
+}
+
+/// The entries of a changelog of Debian's kernel packages, compressed or not, newest first. `None` if it is
+/// compressed and damaged.
+#[must_use]
+pub fn changelog(bytes: &[u8]) -> Option<Vec<Entry>> {
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return gunzip(bytes).map(|bytes| entries(&String::from_utf8_lossy(&bytes)));
+    }
+    Some(entries(&String::from_utf8_lossy(bytes)))
+}
+
+/// Under a line `linux (VERSION) …` items begin with `*` or `-`, and longer ones go on in lines that are
+/// indented further.
+fn entries(text: &str) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut version = String::new();
     // The text of an item, where it begins, and whether it is a change of its own.
@@ -402,7 +415,7 @@ mod tests {
             https://x/ChangeLog-6.1.9\n    - bpf: first (CVE-2024-1111)\n    - [x86] bpf: a long title that\n      \
             goes on (CVE-2024-2222, CVE-2024-3333)\n    - Revert \"bpf: third\"\n\n  [ Somebody ]\n  * own (Closes: #1)\n\n \
             -- Name <m@x>  Mon, 16 Nov 2026 11:17:40 +0100\n\nlinux (6.1.8-1) x; urgency=low\n\n  * bpf: third\n";
-        let entries = changelog(text);
+        let entries = entries(text);
         let titles: Vec<&str> = entries.iter().map(|entry| entry.normal.as_str()).collect();
         assert_eq!(
             &titles[1..],
@@ -425,7 +438,7 @@ mod tests {
             From: A Developer <a@b>\n\n[ Upstream commit 41f6f64e6999a837048b1bd13a2f8742964eca6b ]\n---\n\
             diff --git a/x.c b/x.c\n--- a/x.c\n+++ b/x.c\n@@ -1 +1 @@\n-a\n+b\n";
         let boundary = Boundary::new(["x.c"]).unwrap();
-        let entry = mail("a.patch", text.as_bytes(), &boundary, &mut Names::default());
+        let entry = Entry::of_mail("a.patch", text.as_bytes(), &boundary, &mut Names::default());
         assert_eq!(entry.normal, "bpf: a long title");
         assert_eq!(entry.author.as_deref(), Some("A Developer"));
         assert_eq!(entry.copies.len(), 1);

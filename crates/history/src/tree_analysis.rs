@@ -10,10 +10,11 @@ use crate::ids::{Found, IdPrefix, ObjectId};
 use crate::message::Message;
 use crate::model::CommitIndex;
 use crate::patch::{FilePatch, LineKind, once_named};
+use crate::prerequisites::{Needs, Search, Trials};
 use crate::presence::{Lookup, Method};
 use crate::report::*;
 use crate::tree::{Tree, TreeKind};
-use crate::trial::{self, Files, LineOrigins, Trial};
+use crate::trial::{self, Files, Trial};
 use crate::verdict::{Names, PatchFacts};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -34,26 +35,30 @@ fn asked(context: &Context<'_>) -> Vec<CommitIndex> {
         .collect()
 }
 
-/// The commits that the tree's own history lacks: of the branch itself, or of the release that the branch
-/// begins with.
-fn not_reached(
-    context: &Context<'_>,
-    tree: &mut Tree,
-    elsewhere: &HashMap<IdPrefix, Found<ObjectId>>,
-) -> Result<Option<HashSet<ObjectId>>> {
-    let Some(repository) = context.repository else { return Ok(None) };
+/// The commit whose history the tree has: its own newest one, or the release that its branch begins with.
+fn base(context: &Context<'_>, tree: &mut Tree) -> Option<ObjectId> {
+    let repository = context.repository?;
     let base = match (tree.tip, tree.branch) {
         (Some(tip), _) => Some(tip),
         (None, Some(branch)) => repository.commit(&format!("refs/tags/v{branch}")).ok(),
         (None, None) => None,
     };
-    let Some(base) = base else {
+    if base.is_none() {
         tree.warnings.push(
             "which commits it has from its beginning is not known: the repository has no such tag"
                 .to_owned(),
         );
-        return Ok(None);
-    };
+    }
+    base
+}
+
+/// The commits that the history of the base lacks.
+fn not_reached(
+    context: &Context<'_>,
+    base: Option<ObjectId>,
+    elsewhere: &HashMap<IdPrefix, Found<ObjectId>>,
+) -> Result<Option<HashSet<ObjectId>>> {
+    let (Some(repository), Some(base)) = (context.repository, base) else { return Ok(None) };
     let others = elsewhere.values().filter_map(|found| found.one());
     let ids: Vec<ObjectId> =
         context.history.commits.iter().map(|commit| commit.id).chain(others).collect();
@@ -67,7 +72,8 @@ pub(crate) fn analyse(
     elsewhere: &HashMap<IdPrefix, Found<ObjectId>>,
     progress: &mut Progress<'_>,
 ) -> Result<TreeReport> {
-    let missing = not_reached(context, tree, elsewhere)?;
+    let base = base(context, tree);
+    let missing = not_reached(context, base, elsewhere)?;
     if let (Some(repository), Some(tip)) = (context.repository, tree.tip) {
         if !context.patches.is_empty() {
             entry_patches(context, repository, tree, progress)?;
@@ -77,7 +83,7 @@ pub(crate) fn analyse(
     let tree = &*tree;
     let mut lookup = Lookup::new(tree, context.history, missing.clone());
     let asked = asked(context);
-    let mut trials = HashMap::new();
+    let mut trials = Trials::default();
     if let (Some(repository), Some(tip)) = (context.repository, tree.tip)
         && !context.patches.is_empty()
     {
@@ -103,6 +109,10 @@ pub(crate) fn analyse(
     }
     let states: Vec<FixState> = asked.iter().map(|index| audit.fix(*index)).collect();
     let tests = tests(context, tree, &audit, &states, progress)?;
+    let search = Search { context, lookup: &lookup, base, trials: &trials };
+    let found = search.all(&states, progress)?;
+    warnings.extend(found.warnings);
+    let mut needs = found.needs;
     let mut report = TreeReport {
         name: tree.name.clone(),
         kind: tree.kind,
@@ -122,7 +132,8 @@ pub(crate) fn analyse(
         missing_security: Vec::new(),
     };
     for state in &states {
-        report.fixes.extend(fix_row(context, state, trials.remove(&state.commit)));
+        let trial = trials.trials.remove(&state.commit);
+        report.fixes.extend(fix_row(context, state, trial, needs.remove(&state.commit)));
     }
     count(context, &mut report, &states);
     security(context, tree, &mut report, &states);
@@ -142,8 +153,7 @@ fn entry_patches(
     }
     let mut ids: Vec<ObjectId> = at.keys().copied().collect();
     ids.sort();
-    let mut only: Vec<String> =
-        context.boundary.inside.iter().map(crate::glob::Glob::pathspec).collect();
+    let mut only = context.boundary.pathspecs();
     only.push(format!(":(top,glob){TESTS}/**"));
     let mut names = Names::default();
     let entries = &mut tree.entries;
@@ -158,12 +168,6 @@ fn entry_patches(
     })
 }
 
-/// A trial and what the patch needs before.
-struct Tried {
-    trial: Trial,
-    origins: Vec<(ObjectId, usize)>,
-}
-
 /// Tries the commits that the tree lacks, and finds those whose content it has.
 fn try_out(
     context: &Context<'_>,
@@ -172,7 +176,7 @@ fn try_out(
     lookup: &mut Lookup<'_>,
     asked: &[CommitIndex],
     progress: &mut Progress<'_>,
-) -> Result<HashMap<CommitIndex, Tried>> {
+) -> Result<Trials> {
     let history = context.history;
     let by_id = history.by_id();
     let absent: Vec<CommitIndex> = asked
@@ -195,34 +199,15 @@ fn try_out(
     }
     let contents = repository.files(tip, &paths.into_iter().collect::<Vec<_>>())?;
     let files = Files::new(&contents);
-    let mut origins = LineOrigins::default();
-    let mut found = HashMap::new();
+    let mut trials = HashMap::new();
     for (index, patch) in &patches {
         if trial::contained(patch, &files, inside) {
             lookup.add_content(*index, "its lines are there".to_owned());
-            continue;
-        }
-        let trial = trial::apply(patch, &files, inside);
-        origins.want(&trial.wanted);
-        found.insert(*index, Tried { trial, origins: Vec::new() });
-    }
-    if !origins.is_empty() {
-        let ids = history.touching().map(|(_, commit)| commit.id).collect();
-        let only: Vec<String> =
-            context.boundary.inside.iter().map(crate::glob::Glob::pathspec).collect();
-        let reached = |id: &ObjectId| lookup.reaches(id) == Some(true);
-        repository.patches(ids, &only, progress, |id, files| {
-            if !reached(&id) {
-                origins.add(id, &files);
-            }
-        })?;
-        for (index, tried) in &mut found {
-            let own = history.commit(*index).map(|commit| commit.id);
-            tried.origins = origins.of(&tried.trial.wanted);
-            tried.origins.retain(|(id, _)| Some(*id) != own);
+        } else {
+            trials.insert(*index, trial::apply(patch, &files, inside));
         }
     }
-    Ok(found)
+    Ok(Trials { contents, patches: patches.into_iter().collect(), trials })
 }
 
 /// The tests of present fixes. What they use is looked up where a repository has them.
@@ -343,35 +328,17 @@ fn tests_behind(context: &Context<'_>, tests: &[TestState]) -> TestsBehind {
     }
 }
 
-fn fix_row(context: &Context<'_>, state: &FixState, tried: Option<Tried>) -> Option<FixRow> {
+fn fix_row(
+    context: &Context<'_>,
+    state: &FixState,
+    trial: Option<Trial>,
+    needs: Option<Needs>,
+) -> Option<FixRow> {
     let commit = context.history.commit(state.commit)?;
     let message = Message::parse(&commit.message);
     let asked = matches!(state.status, Status::Missing | Status::Unknown);
     let place = state.place.as_ref();
-    let mut prerequisites = Vec::new();
-    if asked {
-        let by_id = context.history.by_id();
-        let subject = |index: Option<CommitIndex>| {
-            let commit = index.and_then(|index| context.history.commit(index));
-            commit.map_or_else(String::new, |commit| commit.subject().to_owned())
-        };
-        for prefix in message.stable.iter().flat_map(|request| &request.prerequisites) {
-            prerequisites.push(Prerequisite {
-                id: prefix.to_string(),
-                subject: subject(by_id.find(prefix).one()),
-                because: "named".to_owned(),
-                lines: None,
-            });
-        }
-        for (id, lines) in tried.iter().flat_map(|tried| &tried.origins).take(10) {
-            prerequisites.push(Prerequisite {
-                id: id.to_string(),
-                subject: subject(by_id.get(id)),
-                because: "lines".to_owned(),
-                lines: Some(*lines),
-            });
-        }
-    }
+    let needs = needs.unwrap_or_default();
     Some(FixRow {
         id: commit.id,
         subject: commit.subject().to_owned(),
@@ -383,8 +350,9 @@ fn fix_row(context: &Context<'_>, state: &FixState, tried: Option<Tried>) -> Opt
         reason: state.reason.clone(),
         fix_of_backport: state.fix_of_backport,
         cves: context.cves_of(state.commit, &message),
-        trial: tried.map(|tried| tried.trial).filter(|trial| asked && trial.hunks > 0),
-        prerequisites,
+        trial: trial.filter(|trial| asked && trial.hunks > 0),
+        with_prerequisites: needs.with,
+        prerequisites: needs.list,
     })
 }
 

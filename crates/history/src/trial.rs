@@ -3,7 +3,7 @@
 //!
 //! All of this happens in memory on the tree's files: no work tree is touched.
 
-use crate::ids::ObjectId;
+use crate::ids::{FilePath, ObjectId};
 use crate::patch::{FilePatch, Hunk, LineKind, once_named};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -41,12 +41,16 @@ pub struct Trial {
     pub failed: usize,
     /// All hunks.
     pub hunks: usize,
+    /// Those that do not: index of the file in the patch, index of the hunk in the file.
+    #[serde(skip)]
+    pub places: Vec<(usize, usize)>,
     /// Lines that the failed hunks expect and the tree lacks.
     #[serde(skip)]
     pub wanted: Vec<String>,
 }
 
 /// The lines of files by path.
+#[derive(Clone)]
 pub struct Files<'a> {
     lines: HashMap<&'a str, Vec<&'a str>>,
 }
@@ -66,22 +70,76 @@ impl<'a> Files<'a> {
     }
 
     /// The lines of a file, or of the one that older trees have for it.
-    fn get(&self, path: &str) -> Option<&[&'a str]> {
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&[&'a str]> {
         let found = self.lines.get(path).or_else(|| self.lines.get(once_named(path)));
         found.map(Vec::as_slice)
     }
+
+    /// Applies the patches of files that `which` takes. `false`, and nothing is changed, if one of their
+    /// hunks does not fit.
+    pub fn patch(&mut self, patches: &'a [FilePatch], which: impl Fn(&str) -> bool) -> bool {
+        let mut changed: HashMap<&'a str, Vec<&'a str>> = HashMap::new();
+        for patch in patches {
+            let Some(path) = patch.paths().next().map(FilePath::as_str) else { continue };
+            if !which(path) {
+                continue;
+            }
+            let key = if self.lines.contains_key(path) { path } else { once_named(path) };
+            let before = match changed.remove(key) {
+                Some(lines) => Some(lines),
+                None if patch.old.is_none() => Some(Vec::new()),
+                None => self.lines.get(key).cloned(),
+            };
+            let after = before.filter(|_| !patch.binary).and_then(|lines| patched(lines, patch));
+            let Some(after) = after else { return false };
+            changed.insert(key, after);
+        }
+        self.lines.extend(changed);
+        true
+    }
+}
+
+/// The lines of a file after a patch; `None` if a hunk does not fit.
+fn patched<'a>(mut lines: Vec<&'a str>, patch: &'a FilePatch) -> Option<Vec<&'a str>> {
+    let mut offset = 0_i64;
+    for hunk in &patch.hunks {
+        offset = find(&lines, hunk, offset)?;
+        let at = usize::try_from(i64::from(hunk.old_start) - 1 + offset).unwrap_or(0);
+        let at = at.min(lines.len());
+        let rest = lines.split_off(at);
+        let mut old = rest.into_iter();
+        let mut taken = 0;
+        for (kind, text) in &hunk.lines {
+            match kind {
+                LineKind::Added => lines.push(text),
+                LineKind::Context => lines.extend(old.next()),
+                LineKind::Removed => taken += usize::from(old.next().is_some()),
+            }
+        }
+        let added = hunk.of(LineKind::Added).count();
+        lines.extend(old);
+        offset += i64::try_from(added).ok()? - i64::try_from(taken).ok()?;
+    }
+    Some(lines)
 }
 
 /// Tries the patches of files that `which` takes.
 #[must_use]
 pub fn apply(patches: &[FilePatch], files: &Files<'_>, which: impl Fn(&str) -> bool) -> Trial {
-    let mut trial = Trial { applies: Applies::Exactly, failed: 0, hunks: 0, wanted: Vec::new() };
-    for patch in patches {
+    let mut trial = Trial {
+        applies: Applies::Exactly,
+        failed: 0,
+        hunks: 0,
+        places: Vec::new(),
+        wanted: Vec::new(),
+    };
+    for (number, patch) in patches.iter().enumerate() {
         let Some(path) = patch.paths().next().filter(|path| which(path.as_str())) else { continue };
         let lines = if patch.old.is_none() { Some(&[][..]) } else { files.get(path.as_str()) };
         // How far the last hunk was off: the next one is off as much, most likely.
         let mut offset = 0_i64;
-        for hunk in &patch.hunks {
+        for (place, hunk) in patch.hunks.iter().enumerate() {
             trial.hunks += 1;
             let at = lines.and_then(|lines| find(lines, hunk, offset));
             match at {
@@ -93,6 +151,7 @@ pub fn apply(patches: &[FilePatch], files: &Files<'_>, which: impl Fn(&str) -> b
                 None => {
                     trial.applies = Applies::No;
                     trial.failed += 1;
+                    trial.places.push((number, place));
                     let there: HashSet<&str> =
                         lines.unwrap_or(&[]).iter().map(|line| line.trim()).collect();
                     let expected = hunk.lines.iter().filter(|line| line.0 != LineKind::Added);
@@ -243,6 +302,28 @@ mod tests {
         let trial = apply(&patch, &Files::new(&files), |_| true);
         assert_eq!((trial.failed, trial.hunks), (1, 1));
         assert_eq!(trial.wanted, ["second line here", "third line here"]);
+    }
+
+    #[test]
+    fn patches_are_applied() {
+        let patch = parse(PATCH.as_bytes());
+        let before = files("y\nx\nfirst line here\nsecond line here\nthird line here\nend\n");
+        let mut files = Files::new(&before);
+        assert!(files.patch(&patch, |_| true));
+        let after = ["y", "x", "first line here", "other line in here", "another line in here"];
+        assert_eq!(files.get("a.c").unwrap(), [&after[..], &["third line here", "end"]].concat());
+        // Applied already.
+        assert!(!files.patch(&patch, |_| true));
+        assert!(files.patch(&patch, |_| false));
+        let new = parse(b"--- /dev/null\n+++ b/n.c\n@@ -0,0 +1,2 @@\n+one\n+two\n");
+        assert!(files.patch(&new, |_| true));
+        assert_eq!(files.get("n.c").unwrap(), ["one", "two"]);
+        // Hunks after others are found where those moved them.
+        let two =
+            "--- a/a.c\n+++ b/a.c\n@@ -1,1 +1,3 @@\n y\n+1\n+2\n@@ -7,1 +9,1 @@\n-end\n+End\n";
+        let two = parse(two.as_bytes());
+        assert!(files.patch(&two, |_| true));
+        assert_eq!(files.get("a.c").unwrap().last(), Some(&"End"));
     }
 
     #[test]

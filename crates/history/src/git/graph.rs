@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The graph of a range's commits, and the merged sets in it.
 
+use super::records::Source;
 use super::{GitError, Repository, Result};
 use crate::ids::ObjectId;
 use std::cmp::Reverse;

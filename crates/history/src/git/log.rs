@@ -2,12 +2,12 @@
 //! Commits, merged sets, patches and trees out of git's streams.
 
 use super::graph::Graph;
-use super::{GitError, Repository, Result, Stream};
+use super::records::{Records, Source, read_patches};
+use super::{GitError, Repository, Result};
 use crate::boundary::Boundary;
-use crate::glob::Glob;
-use crate::ids::{FilePath, Found, IdPrefix, ObjectId, Paths};
-use crate::model::{Commit, CommitIndex, Date, History, PatchSet, Range};
-use crate::patch::{FilePatch, Parser};
+use crate::ids::{Found, IdPrefix, ObjectId, Paths};
+use crate::model::{Commit, CommitIndex, History, PatchSet, Range};
+use crate::patch::FilePatch;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is being read.
@@ -23,6 +23,8 @@ pub enum Stage {
     Patches,
     /// Commits of another tree.
     Tree,
+    /// Who brought lines that fixes expect.
+    Blame,
 }
 
 /// Is told how many of a stage are read, now and then.
@@ -33,15 +35,6 @@ pub type Progress<'a> = dyn FnMut(Stage, usize) + 'a;
 pub struct ReadOptions {
     /// `A..B`, or `B` for all of its history; `HEAD` if it is empty.
     pub range: String,
-}
-
-/// One record of a log: fields of the commit, and its files if they were asked for.
-struct Record {
-    id: ObjectId,
-    author: String,
-    date: Date,
-    message: String,
-    files: Vec<FilePath>,
 }
 
 const FORMAT: &str = "--format=tformat:%x00%H%x00%an <%ae>%x00%ci%x00%B%x00";
@@ -59,106 +52,8 @@ const LOG: [&str; 9] = [
     FORMAT,
 ];
 
-/// Reads the records of a log.
-struct Records<'a> {
-    stream: Stream,
-    paths: &'a mut Paths,
-    /// The id of the next record, if it was read already.
-    next: Option<ObjectId>,
-    field: Vec<u8>,
-}
-
-impl<'a> Records<'a> {
-    fn new(stream: Stream, paths: &'a mut Paths) -> Self {
-        Self { stream, paths, next: None, field: Vec::new() }
-    }
-
-    fn bad(&self, what: &str) -> GitError {
-        let field: String = String::from_utf8_lossy(&self.field).chars().take(60).collect();
-        GitError::Output { command: "log", what: format!("{what}: {field:?}") }
-    }
-
-    /// The next field; `None` at the end of all.
-    fn field(&mut self) -> Result<Option<&[u8]>> {
-        let more = self.stream.read_until(0, &mut self.field)?;
-        Ok(more.then_some(self.field.as_slice()))
-    }
-
-    fn text(&mut self) -> Result<String> {
-        match self.field()? {
-            Some(field) => Ok(String::from_utf8_lossy(field).into_owned()),
-            None => Err(self.bad("a record ends early")),
-        }
-    }
-
-    /// The next record. Between records stand empty fields and line ends; a list of files begins with a
-    /// line end and stops at an empty field.
-    fn next(&mut self) -> Result<Option<Record>> {
-        let id = match self.next.take() {
-            Some(id) => id,
-            None => match self.id()? {
-                Some(id) => id,
-                None => return Ok(None),
-            },
-        };
-        let author = self.text()?;
-        let date = Date::parse(&self.text()?).ok_or_else(|| self.bad("not a date"))?;
-        let message = self.text()?.trim_end().to_owned();
-        let files = self.files()?;
-        Ok(Some(Record { id, author, date, message, files }))
-    }
-
-    /// The id that begins a record, after empty fields.
-    fn id(&mut self) -> Result<Option<ObjectId>> {
-        loop {
-            let Some(field) = self.field()? else { return Ok(None) };
-            if field.is_empty() || field == b"\n" {
-                continue;
-            }
-            let text = String::from_utf8_lossy(field);
-            return match ObjectId::from_hex(text.trim_start_matches('\n')) {
-                Some(id) => Ok(Some(id)),
-                None => Err(self.bad("not the id of a commit")),
-            };
-        }
-    }
-
-    fn files(&mut self) -> Result<Vec<FilePath>> {
-        let mut files = Vec::new();
-        while let Some(field) = self.field()? {
-            let text = String::from_utf8_lossy(field).into_owned();
-            if text.is_empty() && files.is_empty() {
-                continue;
-            }
-            match text.strip_prefix('\n') {
-                Some(path) if files.is_empty() && !path.is_empty() => {
-                    files.push(self.paths.get(path));
-                }
-                _ if files.is_empty() => {
-                    // No files: this is the next record already.
-                    let id = ObjectId::from_hex(&text);
-                    self.next = Some(id.ok_or_else(|| self.bad("not the id of a commit"))?);
-                    break;
-                }
-                _ if text.is_empty() => break,
-                _ => files.push(self.paths.get(&text)),
-            }
-        }
-        files.sort();
-        files.dedup();
-        Ok(files)
-    }
-
-    fn finish(self) -> Result<()> {
-        self.stream.finish()
-    }
-}
-
-impl From<Record> for Commit {
-    fn from(r: Record) -> Self {
-        Self { id: r.id, author: r.author, date: r.date, message: r.message, files: r.files }
-    }
-}
+/// Those of a log of the commits that its standard input names.
+const NO_WALK: [&str; 2] = ["--no-walk=unsorted", "--stdin"];
 
 /// A range as ids: the newer end and what it excludes.
 struct Ends {
@@ -202,7 +97,7 @@ impl Repository {
         let target: Vec<String> = boundary.inside.iter().map(ToString::to_string).collect();
         let ends = self.ends(&options.range, &target.join(" "))?;
         let range: Vec<&str> = ends.arguments.iter().map(String::as_str).collect();
-        let pathspecs: Vec<String> = boundary.inside.iter().map(Glob::pathspec).collect();
+        let pathspecs = boundary.pathspecs();
         let mut arguments: Vec<&str> = LOG.to_vec();
         arguments.extend(["--no-merges", "--full-diff", "--name-only"]);
         arguments.extend(&range);
@@ -245,7 +140,7 @@ impl Repository {
                 progress(Stage::Commits, commits.len());
             }
         }
-        records.finish()?;
+        records.source.finish()?;
         Ok(commits)
     }
 
@@ -261,19 +156,11 @@ impl Repository {
         if merged.is_empty() {
             return Ok(());
         }
-        let mut arguments: Vec<&str> = LOG.to_vec();
-        arguments.extend(["--no-walk=unsorted", "--stdin"]);
-        let merges = merged.iter().map(|set| set.merge.to_string()).collect();
-        let mut messages = HashMap::new();
-        let mut records = Records::new(self.stream("log", &arguments, merges)?, paths);
-        while let Some(record) = records.next()? {
-            messages.insert(record.id, record);
-        }
-        records.finish()?;
+        let merges: Vec<ObjectId> = merged.iter().map(|set| set.merge).collect();
+        let messages: HashMap<ObjectId, Commit> =
+            self.commits(&merges)?.into_iter().map(|commit| (commit.id, commit)).collect();
         let is_set = |id: &ObjectId| {
-            messages.get(id).is_some_and(|record| {
-                !record.message.lines().next().unwrap_or("").contains("Merge tag")
-            })
+            messages.get(id).is_some_and(|record| !record.subject().contains("Merge tag"))
         };
         let missing: Vec<String> = merged
             .iter()
@@ -282,8 +169,10 @@ impl Repository {
             .filter(|id| !known.contains_key(*id))
             .map(ToString::to_string)
             .collect();
-        arguments.push("--name-only");
         if !missing.is_empty() {
+            let mut arguments: Vec<&str> = LOG.to_vec();
+            arguments.extend(NO_WALK);
+            arguments.push("--name-only");
             let mut records = Records::new(self.stream("log", &arguments, missing)?, paths);
             while let Some(record) = records.next()? {
                 let index = u32::try_from(history.commits.len()).map_err(|_| GitError::TooMany)?;
@@ -291,7 +180,7 @@ impl Repository {
                 history.commits.push(record.into());
                 progress(Stage::Sets, history.commits.len() - history.inside);
             }
-            records.finish()?;
+            records.source.finish()?;
         }
         for set in merged.into_iter().filter(|set| is_set(&set.merge)) {
             let Some(record) = messages.get(&set.merge) else { continue };
@@ -337,31 +226,14 @@ impl Repository {
         arguments.extend(only.iter().map(String::as_str));
         let input = commits.iter().map(ToString::to_string).collect();
         let mut stream = self.stream("diff-tree", &arguments, input)?;
-        let mut parser = Parser::default();
-        let mut current: Option<ObjectId> = None;
-        let mut line = Vec::new();
         let mut count = 0;
-        while stream.read_until(b'\n', &mut line)? {
-            let id = match parser.in_hunk() {
-                true => None,
-                false => std::str::from_utf8(&line).ok().and_then(ObjectId::from_hex),
-            };
-            match id {
-                Some(id) => {
-                    if let Some(last) = current.replace(id) {
-                        take(last, parser.take());
-                    }
-                    count += 1;
-                    if count % EVERY == 0 {
-                        progress(Stage::Patches, count);
-                    }
-                }
-                None => parser.line(&line),
+        read_patches(&mut stream, |id, files| {
+            count += 1;
+            if count % EVERY == 0 {
+                progress(Stage::Patches, count);
             }
-        }
-        if let Some(last) = current {
-            take(last, parser.take());
-        }
+            take(id, files);
+        })?;
         stream.finish()
     }
 
@@ -385,8 +257,29 @@ impl Repository {
                 progress(Stage::Tree, tree.commits.len());
             }
         }
-        records.finish()?;
+        records.source.finish()?;
         Ok(tree)
+    }
+
+    /// Reads single commits, without their files, in no order.
+    ///
+    /// # Errors
+    /// Those of git.
+    pub fn commits(&self, ids: &[ObjectId]) -> Result<Vec<Commit>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut arguments: Vec<&str> = LOG.to_vec();
+        arguments.extend(NO_WALK);
+        let input = ids.iter().map(ToString::to_string).collect();
+        let mut paths = Paths::default();
+        let mut records = Records::new(self.stream("log", &arguments, input)?, &mut paths);
+        let mut commits = Vec::new();
+        while let Some(record) = records.next()? {
+            commits.push(record.into());
+        }
+        records.source.finish()?;
+        Ok(commits)
     }
 
     /// Which of the commits a tip does not reach.

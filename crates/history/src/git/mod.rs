@@ -9,12 +9,17 @@
 //! git is kept from everything but reading objects: no configuration but the repository's own, no hooks, no
 //! external programs, no lazy fetches, no network protocols, no locks.
 
+mod blame;
 mod graph;
 mod log;
+mod records;
 
+pub use blame::{Blamed, Reader as BlameReader};
 pub use log::{Progress, ReadOptions, RefTree, Stage};
+pub use records::{commits_of_log, patches_of_diff};
 
 use crate::ids::{Found, ObjectId};
+use records::Source;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -68,6 +73,8 @@ type Result<T> = std::result::Result<T, GitError>;
 #[derive(Clone, Debug)]
 pub struct Repository {
     path: PathBuf,
+    /// The way from there up to the top of the work tree: `../` for each directory.
+    up: String,
     /// What limits its answers: it is shallow, or objects are missing.
     pub warnings: Vec<String>,
 }
@@ -78,9 +85,13 @@ impl Repository {
     /// # Errors
     /// There is none, or git refuses it.
     pub fn open(path: &Path) -> Result<Self> {
-        let mut repository = Self { path: path.to_owned(), warnings: Vec::new() };
-        let shallow = repository.run("rev-parse", &["--is-shallow-repository"])?;
-        if shallow.trim() == "true" {
+        let mut repository =
+            Self { path: path.to_owned(), up: String::new(), warnings: Vec::new() };
+        let told = repository.run("rev-parse", &["--is-shallow-repository", "--show-cdup"])?;
+        let mut told = told.lines();
+        let shallow = told.next() == Some("true");
+        told.next().unwrap_or("").clone_into(&mut repository.up);
+        if shallow {
             repository.warnings.push(
                 "the repository is shallow: older commits are missing, and figures are too low"
                     .to_owned(),
@@ -125,6 +136,7 @@ impl Repository {
             "core.attributesFile=/dev/null",
             "protocol.allow=never",
             "gc.auto=0",
+            "blame.ignoreRevsFile=",
             "log.showSignature=false",
             "diff.noprefix=false",
             "diff.mnemonicPrefix=false",
@@ -268,17 +280,6 @@ impl Stream {
         self.read_until(end, &mut bytes).map(|more| more.then_some(bytes))
     }
 
-    /// The same into a buffer that is used again.
-    fn read_until(&mut self, end: u8, into: &mut Vec<u8>) -> Result<bool> {
-        into.clear();
-        let read = self.out.read_until(end, into);
-        let count = read.map_err(|source| GitError::Io { command: self.command, source })?;
-        if into.last() == Some(&end) {
-            into.pop();
-        }
-        Ok(count > 0)
-    }
-
     /// Exactly so many bytes.
     fn exactly(&mut self, count: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -304,6 +305,18 @@ impl Stream {
             return Ok(());
         }
         Err(GitError::Failed { command: self.command, message: complaint(&errors) })
+    }
+}
+
+impl Source for Stream {
+    fn read_until(&mut self, end: u8, into: &mut Vec<u8>) -> Result<bool> {
+        into.clear();
+        let read = self.out.read_until(end, into);
+        let count = read.map_err(|source| GitError::Io { command: self.command, source })?;
+        if into.last() == Some(&end) {
+            into.pop();
+        }
+        Ok(count > 0)
     }
 }
 

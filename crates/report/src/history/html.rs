@@ -2,7 +2,7 @@
 //! HTML: one page, with its style and its pictures in it, and no script.
 
 use super::svg::{self, Bar};
-use super::{figures, meaning, plain};
+use super::{figures, meaning, plain, prerequisites};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use veristable_history::audit::Status;
@@ -305,6 +305,15 @@ fn write_tree(out: &mut dyn Write, tree: &TreeReport) -> io::Result<()> {
     if !rows.is_empty() {
         writeln!(out, "<h3>Security fixes that it lacks</h3>")?;
         table(out, &["number", "place", "title"], &rows)?;
+    }
+    let rows: Vec<Vec<String>> = prerequisites(tree)
+        .into_iter()
+        .map(|row| vec![row.fix, row.how, row.needs, row.by, row.sure, row.lines, row.title])
+        .collect();
+    if !rows.is_empty() {
+        let headings = ["fix", "applies", "commit", "known by", "sure", "lines", "title"];
+        let title = "What missing fixes need before";
+        closed(out, title, |out| table(out, &headings, &rows))?;
     }
     let rows: Vec<Vec<String>> = tree
         .request

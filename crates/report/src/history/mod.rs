@@ -14,7 +14,8 @@ pub use references::write_references;
 
 use crate::Format;
 use std::io;
-use veristable_history::report::Report;
+use veristable_history::report::{FixRow, Report, TreeReport};
+use veristable_history::trial::Applies;
 use veristable_history::verdict::Verdict;
 
 /// In which form a history is written.
@@ -112,4 +113,61 @@ fn figures(report: &Report) -> Vec<Figure> {
         },
         Figure::new("sets wholly inside", report.merged.whole),
     ]
+}
+
+/// A row of the table of what missing fixes need before.
+struct NeedRow {
+    /// The fix, in its first row.
+    fix: String,
+    /// How it applies, in its first row.
+    how: String,
+    /// What it needs; nothing if nobody knows.
+    needs: String,
+    by: String,
+    sure: String,
+    lines: String,
+    title: String,
+}
+
+/// The fixes that a tree lacks and that do not apply as they are, with what they need before. Commits without
+/// which a fix applies too are left out; JSON has them.
+fn prerequisites(tree: &TreeReport) -> Vec<NeedRow> {
+    let mut rows = Vec::new();
+    let fails = |fix: &&FixRow| {
+        !fix.prerequisites.is_empty()
+            || fix.trial.as_ref().is_some_and(|trial| trial.applies == Applies::No)
+    };
+    for fix in tree.fixes.iter().filter(fails) {
+        let mut how = fix.trial.as_ref().map_or(String::new(), |trial| match trial.applies {
+            Applies::No => format!("{} of {} hunks do not", trial.failed, trial.hunks),
+            applies => applies.word().to_owned(),
+        });
+        if fix.with_prerequisites.is_some_and(|with| with != Applies::No) {
+            how.push_str(", with these all do");
+        }
+        let mut first = Some((fix.id.short(), how));
+        let needs = fix.prerequisites.iter().filter(|needs| needs.needed != Some(false));
+        for needs in needs {
+            let (fix, how) = first.take().unwrap_or_default();
+            let lines = match (needs.lines, needs.absent) {
+                (Some(lines), Some(absent)) => format!("{lines}, {absent} absent"),
+                (Some(lines), None) => lines.to_string(),
+                (None, _) => String::new(),
+            };
+            let sure = match needs.needed {
+                Some(true) => "needed".to_owned(),
+                _ => needs.confidence.word().to_owned(),
+            };
+            let by = needs.because.word().to_owned();
+            let title = needs.subject.clone();
+            let needs = needs.id.chars().take(12).collect();
+            rows.push(NeedRow { fix, how, needs, by, sure, lines, title });
+        }
+        if let Some((fix_id, how)) = first {
+            let title = "nothing is known to make it apply".to_owned();
+            let [needs, by, sure, lines] = [const { String::new() }; 4];
+            rows.push(NeedRow { fix: fix_id, how, needs, by, sure, lines, title });
+        }
+    }
+    rows
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Text: tables for people.
 
-use super::{figures, meaning, plain};
+use super::{figures, meaning, plain, prerequisites};
 use crate::table::{self, Cell, Column, cut};
 use anstyle::Style;
 use std::io::{self, Write};
@@ -270,6 +270,7 @@ fn write_tree(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()> {
             writeln!(text.out, "{:<15} {place} {}", row.cve, plain(&row.subject))?;
         }
     }
+    write_prerequisites(text, tree)?;
     write_request(text, tree)
 }
 
@@ -289,4 +290,23 @@ fn write_request(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()> {
         })
         .collect();
     text.table(&columns, &rows)
+}
+
+/// Fixes that are not there and do not apply as they are, with what they need before.
+fn write_prerequisites(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()> {
+    let rows: Vec<Vec<Cell>> = prerequisites(tree)
+        .into_iter()
+        .map(|row| {
+            let title = cut(&plain(&row.title), TITLE);
+            let [fix, how] = [row.fix, row.how].map(Cell::from);
+            let [needs, by, sure] = [row.needs, row.by, row.sure].map(Cell::from);
+            vec![fix, how, needs, by, sure, row.lines.into(), title.into()]
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    text.heading(&format!("What missing fixes need before in {}", tree.name))?;
+    let columns = ["fix", "applies", "commit", "known by", "sure", "lines", "title"];
+    text.table(&columns.map(Column::left), &rows)
 }
