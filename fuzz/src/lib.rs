@@ -3,6 +3,10 @@
 //!
 //! A target is a plain function, so that the smoke tests, a fuzzer and a debugger call the same code.
 
+mod history;
+
+pub use history::history;
+
 use std::fmt::Write;
 use std::sync::OnceLock;
 use veristable_btf::writer::{NewMember, Writer};
@@ -19,13 +23,14 @@ use veristable_verifier::{Level, Machine, Observer, Options, Outcome, verify};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("isa", isa),
     ("btf", btf),
     ("object", object),
     ("program", program),
     ("verifier", verifier),
     ("gen", generated),
+    ("history", history),
 ];
 
 fn insns(data: &[u8]) -> Vec<Insn> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
-//! Inputs that were kept, and a short, fixed stream for every target: random bytes, and the examples with
-//! bytes changed.
+//! Inputs that were kept, and a short, fixed stream for every target: random bytes, and the examples and the
+//! kept inputs with bytes changed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -67,6 +67,7 @@ fn every_target_survives() {
     let seeds = seeds();
     assert!(seeds.len() > 10, "the examples are the seeds");
     for (name, target) in TARGETS {
+        let kept = kept(name);
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let started = Instant::now();
         let mut runs = 0;
@@ -75,20 +76,19 @@ fn every_target_survives() {
         }
         // Fixed stream, but no longer than a few seconds on a slow machine.
         while runs < 20_000 && started.elapsed() < Duration::from_secs(8) {
-            let data = match runs % 3 {
+            let data = match runs % 4 {
                 0 => (0..random.below(400)).map(|_| random.next() as u8).collect(),
                 1 => instructions(&mut random),
-                _ => {
-                    let mut data = seeds[random.below(seeds.len())].clone();
-                    for _ in 0..1 + random.below(8) {
+                kind => {
+                    let from = if kind == 2 { &seeds } else { &kept };
+                    let mut data = from[random.below(from.len())].clone();
+                    for _ in 0..(1 + random.below(8)).min(data.len()) {
                         let at = random.below(data.len());
                         data[at] = random.next() as u8;
                     }
-                    data.truncate(if runs % 2 == 0 {
-                        data.len()
-                    } else {
-                        random.below(data.len())
-                    });
+                    if random.below(2) == 1 {
+                        data.truncate(random.below(data.len()));
+                    }
                     data
                 }
             };

@@ -77,7 +77,7 @@ fn references(args: &HistoryArgs) -> anyhow::Result<u8> {
         args.references.iter().map(|path| read_references(path)).collect::<Result<_, _>>()?;
     let out = io::stdout();
     let HistoryFormat::Common(format) = args.format.of(args.color.wanted(&out)) else {
-        bail!("--references has no HTML form");
+        bail!("--references has no such form: text, json or csv");
     };
     write_references(&mut io::BufWriter::new(out.lock()), format, &verifiers)?;
     Ok(0)

@@ -142,6 +142,8 @@ pub(crate) enum HistoryOutput {
     Csv,
     /// One page with pictures
     Html,
+    /// Drafts of mails that ask for what trees lack
+    Mail,
 }
 
 impl HistoryOutput {
@@ -151,6 +153,7 @@ impl HistoryOutput {
             Self::Json => HistoryFormat::Common(Format::Json),
             Self::Csv => HistoryFormat::Common(Format::Csv),
             Self::Html => HistoryFormat::Html,
+            Self::Mail => HistoryFormat::Mail,
         }
     }
 }

@@ -121,3 +121,83 @@ fn symbols_that_a_verifier_refers_to() {
     assert_eq!(history(&["--references", "no-such"]).status.code(), Some(2));
     assert_eq!(history(&["--references", &sample("")]).status.code(), Some(2));
 }
+
+/// The numbers in a text, in their order.
+fn numbers(text: &str) -> Vec<u64> {
+    let digits = text.split(|c: char| !c.is_ascii_alphanumeric());
+    digits.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// The text of a page as a reader sees it, with the hints of pictures: without style, marks and the scales of axes.
+fn page_text(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html.split_once("</style>").unwrap().1;
+    while let Some((before, after)) = rest.split_once('<') {
+        text.push_str(before);
+        text.push(' ');
+        let (tag, after) = after.split_once('>').unwrap();
+        let scale = tag.starts_with("text") && tag.contains("class=\"axis\"");
+        rest = if scale { after.split_once("</text>").unwrap().1 } else { after };
+    }
+    text + rest
+}
+
+/// All numbers of a value: those that it has as such, those in its texts and names, and how long its lists are.
+fn numbers_of(value: &serde_json::Value, into: &mut std::collections::BTreeSet<u64>) {
+    match value {
+        serde_json::Value::Number(number) => into.extend(number.as_u64()),
+        serde_json::Value::String(text) => into.extend(numbers(text)),
+        serde_json::Value::Array(list) => {
+            into.insert(list.len() as u64);
+            list.iter().for_each(|value| numbers_of(value, into));
+        }
+        serde_json::Value::Object(members) => {
+            for (name, value) in members {
+                into.extend(numbers(name));
+                numbers_of(value, into);
+            }
+        }
+        serde_json::Value::Null | serde_json::Value::Bool(_) => {}
+    }
+}
+
+fn on_page_and_in_json(run: &dyn Fn(&str) -> Output) {
+    let page = stdout(&run("html"));
+    let json: serde_json::Value = serde_json::from_slice(&run("json").stdout).unwrap();
+    let mut known = std::collections::BTreeSet::new();
+    numbers_of(&json, &mut known);
+    let shown = numbers(&page_text(&page));
+    assert!(shown.len() > 50, "the page has figures");
+    let own: Vec<u64> = shown.into_iter().filter(|number| !known.contains(number)).collect();
+    // Months without anything are columns of the time line too.
+    let own: Vec<u64> = own.into_iter().filter(|number| *number > 12 && *number < 1900).collect();
+    assert_eq!(own, [], "figures that JSON lacks");
+}
+
+/// Every figure on the page is in the JSON: of the sample, and of the public data where they are.
+#[test]
+fn every_figure_of_the_page_is_in_the_json() {
+    let tree = format!("6.1={}", sample("changelog"));
+    let cves = sample("cves.json");
+    on_page_and_in_json(&|format| {
+        of_sample(&["--tree", &tree, "--cves", &cves, "--format", format])
+    });
+    let Some(data) = std::env::var_os("VERISTABLE_HISTORY_DATA") else { return };
+    let data = |name: &str| Path::new(&data).join(name).to_str().unwrap().to_owned();
+    let (commits, sets, cves) =
+        (data("commits.json"), data("patchsets.json"), data("verifier_cves.json"));
+    on_page_and_in_json(&|format| {
+        let of = ["--commits", &commits, "--patchsets", &sets, "--cves", &cves];
+        history(&[&of[..], &["--format", format]].concat())
+    });
+}
+
+#[test]
+fn a_mail_asks_for_what_a_tree_lacks() {
+    let tree = format!("6.1={}", sample("changelog"));
+    let mail = stdout(&of_sample(&["--tree", &tree, "--format", "mail"]));
+    assert!(mail.starts_with("To: stable@vger.kernel.org\n"), "{mail}");
+    let fix = "  ffffffffffff (\"bpf: Fix an out-of-bounds read in counting\")\n";
+    assert!(mail.contains(fix) && mail.contains("selftests/bpf: Count frames"), "{mail}");
+    assert!(stdout(&of_sample(&["--format", "mail"])).is_empty());
+}

@@ -4,6 +4,7 @@
 use crate::boundary::Boundary;
 use crate::fixes::{FixGraph, Target};
 use crate::ids::ObjectId;
+use crate::message::{Message, StableRequest};
 use crate::model::{Commit, CommitIndex, History};
 use crate::presence::{Lookup, Place};
 use crate::series::SeriesMap;
@@ -182,6 +183,14 @@ impl Audit<'_> {
             TargetState::Unknown(why) => Some(*why),
             _ => None,
         });
+        // Where nothing says what is mended, the message may say for whom.
+        if let (Some(since), Some(branch), true) =
+            (self.since(commit), self.branch, unknown.is_some() || targets.is_empty())
+        {
+            let status = if branch < since { Status::NotApplicable } else { Status::Missing };
+            let reason = format!("its message asks for {since} and newer");
+            return state(status, reason, None, false);
+        }
         match unknown {
             Some(why) => state(Status::Unknown, why.to_owned(), None, false),
             None if targets.is_empty() => {
@@ -193,6 +202,12 @@ impl Audit<'_> {
                 state(Status::NotApplicable, reason, None, false)
             }
         }
+    }
+
+    /// The oldest branch that a message asks to be carried over to.
+    fn since(&self, commit: CommitIndex) -> Option<Branch> {
+        let message = Message::parse(&self.history.commit(commit)?.message);
+        message.stable.iter().filter_map(StableRequest::since).min()
     }
 
     fn target(&self, target: &Target) -> TargetState {
@@ -244,7 +259,7 @@ impl Audit<'_> {
     }
 
     /// The commits with tests that came with a fix: those of its series that change tests and nothing that
-    /// counts, and itself if it has tests.
+    /// counts.
     #[must_use]
     pub fn companions(&self, fix: CommitIndex) -> Vec<CommitIndex> {
         let mut found: Vec<CommitIndex> = Vec::new();
@@ -259,6 +274,21 @@ impl Audit<'_> {
 
     fn is_tests_only(&self, commit: &Commit) -> bool {
         !commit.files.is_empty() && commit.files.iter().all(|path| self.boundary.is_test(path))
+    }
+
+    /// The tests that a fix changes itself, if it was carried over without some of them: files that the tree
+    /// does not have.
+    #[must_use]
+    pub fn own_tests(&self, fix: CommitIndex) -> Option<TestState> {
+        let there = self.tests?;
+        let files = &self.history.commit(fix)?.files;
+        let lacks: Vec<String> = files
+            .iter()
+            .filter(|path| self.boundary.is_test(path) && !there.contains(path.as_str()))
+            .map(ToString::to_string)
+            .collect();
+        let some = !lacks.is_empty();
+        some.then_some(TestState { fix, test: fix, status: TestStatus::Missing, lacks })
     }
 
     /// The state of a commit with tests. `needs` is what its patch uses: headers and macros that the tree

@@ -63,6 +63,9 @@ pub struct FixFigures {
     pub depth: BTreeMap<usize, usize>,
 }
 
+/// More levels of fixes are not counted.
+const DEEPEST: usize = 100;
+
 impl FixGraph {
     /// Reads all lines. `elsewhere` looks up what the history does not have.
     #[must_use]
@@ -136,7 +139,7 @@ impl FixGraph {
     }
 
     /// How many levels of fixes follow a commit: 1 if it was mended, 2 if a fix of it was mended in turn.
-    /// Lines that lead in a circle, which only a forged message has, end there.
+    /// Lines that lead in a circle, which only a forged message has, end there, and so do very long chains.
     #[must_use]
     pub fn depth(&self, commit: CommitIndex) -> usize {
         let mut level = vec![commit];
@@ -145,7 +148,7 @@ impl FixGraph {
         loop {
             let later = level.iter().flat_map(|index| self.fixed_by(*index)).copied();
             let next: Vec<CommitIndex> = later.filter(|index| seen.insert(*index)).collect();
-            if next.is_empty() {
+            if next.is_empty() || depth >= DEEPEST {
                 return depth;
             }
             depth += 1;

@@ -3,6 +3,7 @@
 //! (`Documentation/process/submitting-patches.rst` and `stable-kernel-rules.rst`).
 
 use crate::ids::{IdPrefix, MessageId};
+use crate::version::{Branch, Release};
 
 /// A `Fixes:` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +23,16 @@ pub struct StableRequest {
     pub note: String,
     /// Commits that must be applied before, if the note names some.
     pub prerequisites: Vec<IdPrefix>,
+}
+
+impl StableRequest {
+    /// The oldest branch that it is meant for: `6.1+`, `v6.1`, `5.15.x: …` mean that branch and newer ones.
+    #[must_use]
+    pub fn since(&self) -> Option<Branch> {
+        let first =
+            self.note.split(|c: char| c.is_whitespace() || matches!(c, ':' | ',')).next()?;
+        Release::parse(first).map(|release| release.branch)
+    }
 }
 
 /// How a commit came into a stable tree, as far as its message tells.
@@ -289,6 +300,10 @@ mod tests {
         assert_eq!(message.stable[0].prerequisites, [IdPrefix::new("a1b2c3d4").unwrap()]);
         assert_eq!(message.stable[1].note, "6.1+");
         assert!(message.stable[1].prerequisites.is_empty());
+        let since: Vec<_> = message.stable.iter().map(|r| r.since().unwrap().to_string()).collect();
+        assert_eq!(since, ["5.15", "6.1"]);
+        let plain = Message::parse("t\n\nCc: stable@vger.kernel.org\nCc: stable@kernel.org # all");
+        assert!(plain.stable.iter().all(|request| request.since().is_none()));
         assert_eq!(message.path(), Path::CcStable);
         let autosel = Message::parse("t\n\nSigned-off-by: Sasha Levin <sashal@kernel.org>");
         assert_eq!(autosel.path(), Path::Autosel);

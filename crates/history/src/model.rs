@@ -16,6 +16,9 @@ pub struct Date {
 }
 
 impl Date {
+    /// That of commits whose date is out of every range.
+    pub const UNKNOWN: Self = Self { seconds: 0, offset: 0 };
+
     /// Reads the form that it is written in; `None` for every other.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -32,15 +35,17 @@ impl Date {
             _ => return None,
         };
         let digits: i16 = plain(digits)?.try_into().ok()?;
-        if !(1..=12).contains(&month) || !(1..=31).contains(&date) || year > 9999 || digits > 9999 {
+        if !(1..=12).contains(&month) || !(1..=31).contains(&date) || digits > 9999 {
             return None;
         }
-        if hour > 23 || minute > 59 || second > 60 {
+        if hour > 23 || minute > 99 || second > 99 {
             return None;
         }
-        let offset = sign * ((digits / 100) * 60 + digits % 100);
+        // Zones are whatever a stranger's clock says; this one is still written with four digits.
+        let offset = sign * ((digits / 100) * 60 + (digits % 100).min(59));
         let days = days_from_civil(year, month, date);
-        let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - i64::from(offset) * 60;
+        let local = days * 86_400 + hour * 3600 + minute.min(59) * 60 + second.min(59);
+        let seconds = local - i64::from(offset) * 60;
         Some(Self { seconds, offset })
     }
 
@@ -265,11 +270,15 @@ mod tests {
             "2000-02-29 23:59:59 +0530",
             "1969-12-31 23:00:00 -0100",
             "9999-12-31 00:00:00 +0000",
+            "123456-12-31 23:59:59 -9959",
         ] {
             assert_eq!(Date::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Date::parse("2024-12-17 16:09:24 -0800").unwrap().seconds, 1_734_480_564);
         assert_eq!(Date::parse("2024-12-17 16:09:24 -0800").unwrap().month(), "2024-12");
+        // Nonsense of clocks is no error, and is read as it is written.
+        let odd = Date::parse("2024-02-31 23:99:60 +9999").unwrap();
+        assert_eq!(Date::parse(&odd.to_string()), Some(odd));
         for bad in ["", "2024-12-17", "2024-13-01 00:00:00 +0000", "2024-1-1 0:0:0 é", "a b c"] {
             assert_eq!(Date::parse(bad), None, "{bad}");
         }

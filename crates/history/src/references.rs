@@ -122,6 +122,16 @@ pub fn of_list(text: &str) -> BTreeMap<String, String> {
     text.lines().filter_map(name).collect()
 }
 
+/// The names that a C source defines with external linkage.
+#[must_use]
+pub fn of_source(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    definitions(&tokens(text), false, |name| {
+        names.insert(name.to_owned());
+    });
+    names
+}
+
 /// The references of the verifier in a source tree.
 fn of_tree(root: &Path) -> Result<BTreeMap<String, String>, ReferenceError> {
     let mut used: BTreeSet<String> = BTreeSet::new();
@@ -289,11 +299,17 @@ fn definitions<'a>(tokens: &[&'a str], with_static: bool, mut take: impl FnMut(&
                     ")" => round = round.saturating_sub(1),
                     _ => {}
                 }
+                if statement.len() >= LONGEST {
+                    statement.pop();
+                }
                 statement.push(other);
             }
         }
     }
 }
+
+/// Signs of a statement that are looked at; of longer ones the first and the last.
+const LONGEST: usize = 256;
 
 fn is_hidden(statement: &[&str]) -> bool {
     statement.iter().take(4).any(|token| matches!(*token, "static" | "typedef" | "extern"))

@@ -341,6 +341,30 @@ pub struct TestRow {
     pub lacks: Vec<String>,
 }
 
+/// Why a commit could be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestKind {
+    /// It is a fix that the tree lacks.
+    Fix,
+    /// Such a fix does not apply without it.
+    Prerequisite,
+    /// It tests a fix that the tree has.
+    Test,
+}
+
+impl RequestKind {
+    /// Its word in text.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fix => "fix",
+            Self::Prerequisite => "prerequisite",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// A commit that could be asked for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct RequestRow {
@@ -348,8 +372,8 @@ pub struct RequestRow {
     pub id: ObjectId,
     /// Its title.
     pub subject: String,
-    /// `fix` or `test`.
-    pub kind: String,
+    /// What it is.
+    pub kind: RequestKind,
     /// Why.
     pub why: String,
 }

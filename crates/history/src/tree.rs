@@ -185,6 +185,7 @@ impl Tree {
             }
         }
         tree.entries.reverse();
+        tree.warnings.extend(end_of_life(directory, tree.branch));
         Ok(tree)
     }
 
@@ -208,6 +209,24 @@ impl Tree {
         }
         tree
     }
+}
+
+/// A note if the list of branches that still get fixes, beside the directories of a stable queue, lacks a
+/// branch.
+fn end_of_life(directory: &Path, branch: Option<Branch>) -> Option<String> {
+    let branch = branch?;
+    let parent = directory.canonicalize().ok()?.parent()?.join("active_kernel_versions");
+    let text = std::fs::read(parent).ok()?;
+    let active = active_branches(&String::from_utf8_lossy(&text));
+    let ended = !active.is_empty() && !active.contains(&branch);
+    ended.then(|| format!("{branch} gets no fixes any more: active_kernel_versions lacks it"))
+}
+
+/// The branches that `active_kernel_versions` of a stable queue names.
+#[must_use]
+pub fn active_branches(text: &str) -> Vec<Branch> {
+    let lines = text.lines().filter_map(|line| line.split('#').next());
+    lines.filter_map(|line| Release::parse(line.trim())).map(|release| release.branch).collect()
 }
 
 /// The names of files in a directory that `which` takes, sorted.
@@ -337,6 +356,7 @@ fn entries(text: &str) -> Vec<Entry> {
             let month = changelog_month(date);
             let section = entries.iter_mut().skip(first_of_version);
             section.for_each(|entry| entry.month.clone_from(&month));
+            first_of_version = entries.len();
         } else if let Some(item) = item.filter(|_| !version.is_empty()) {
             close(&mut open, &version, &mut entries);
             open = Some((item.to_owned(), indent));
@@ -430,6 +450,13 @@ mod tests {
         assert_eq!(entries[2].cves, ["CVE-2024-2222", "CVE-2024-3333"]);
         assert_eq!(entries[1].month.as_deref(), Some("2026-11"));
         assert_eq!((entries[5].place.as_str(), entries[5].month.as_deref()), ("6.1.8-1", None));
+    }
+
+    #[test]
+    fn branches_that_get_fixes() {
+        let branches = active_branches("# active\n6.12\n6.1.y # long\n\nnothing\n");
+        let names: Vec<String> = branches.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["6.12", "6.1"]);
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub(crate) fn analyse(
         tests: tests.iter().filter_map(|test| test_row(context, test)).collect(),
         tests_behind: tests_behind(context, &tests),
         fixes_of_backports: Vec::new(),
-        request: request(context, &states, &tests),
+        request: request(context, &states, &tests, &needs),
         cves: None,
         missing_security: Vec::new(),
     };
@@ -220,14 +220,15 @@ fn tests(
 ) -> Result<Vec<TestState>> {
     let present = states.iter().filter(|state| state.status == Status::Present);
     // What a tree has from its beginning it has with its tests.
-    let carried = present
-        .filter(|state| state.place.as_ref().is_some_and(|place| place.method != Method::Ancestor));
-    let pairs: Vec<(CommitIndex, CommitIndex)> = carried
-        .flat_map(|state| {
-            let fix = state.commit;
-            audit.companions(fix).into_iter().map(move |test| (fix, test))
-        })
+    let carried: Vec<CommitIndex> = present
+        .filter(|state| state.place.as_ref().is_some_and(|place| place.method != Method::Ancestor))
+        .map(|state| state.commit)
         .collect();
+    let pairs: Vec<(CommitIndex, CommitIndex)> = carried
+        .iter()
+        .flat_map(|fix| audit.companions(*fix).into_iter().map(move |test| (*fix, test)))
+        .collect();
+    let own = carried.iter().filter_map(|fix| audit.own_tests(*fix));
     let mut needs: HashMap<ObjectId, Vec<String>> = HashMap::new();
     if let (Some(repository), Some(tip), Some(there)) =
         (context.repository, tree.tip, tree.tests.as_ref())
@@ -251,6 +252,7 @@ fn tests(
             let needs = id.and_then(|id| needs.get(&id)).map_or(&[][..], Vec::as_slice);
             audit.test(fix, test, needs)
         })
+        .chain(own)
         .collect())
 }
 
@@ -314,10 +316,12 @@ fn test_row(context: &Context<'_>, test: &TestState) -> Option<TestRow> {
     })
 }
 
-/// Counts over commits with a `Fixes:` line, as the other counts of a tree.
+/// Counts separate commits of tests, over commits with a `Fixes:` line, as the other counts of a tree.
 fn tests_behind(context: &Context<'_>, tests: &[TestState]) -> TestsBehind {
     let mut by_fix: BTreeMap<CommitIndex, Vec<TestStatus>> = BTreeMap::new();
-    let fixes = tests.iter().filter(|test| context.history.commit(test.fix).is_some_and(is_fix));
+    let fixes = tests.iter().filter(|test| {
+        test.test != test.fix && context.history.commit(test.fix).is_some_and(is_fix)
+    });
     for test in fixes {
         by_fix.entry(test.fix).or_default().push(test.status);
     }
@@ -379,24 +383,51 @@ fn count(context: &Context<'_>, report: &mut TreeReport, states: &[FixState]) {
     }
 }
 
-/// What could be asked for: missing fixes of what is there, and tests of present fixes; oldest first.
-fn request(context: &Context<'_>, states: &[FixState], tests: &[TestState]) -> Vec<RequestRow> {
-    let mut wanted: BTreeMap<(i64, CommitIndex), (&str, String)> = BTreeMap::new();
-    let when = |index: CommitIndex| context.history.commit(index).map_or(0, |c| c.date.seconds);
-    for state in states.iter().filter(|state| state.status == Status::Missing) {
-        wanted.insert((when(state.commit), state.commit), ("fix", state.reason.clone()));
+/// What could be asked for: missing fixes of what is there with what they need, and tests of present fixes;
+/// oldest first, commits of a series in its order.
+fn request(
+    context: &Context<'_>,
+    states: &[FixState],
+    tests: &[TestState],
+    needs: &HashMap<CommitIndex, Needs>,
+) -> Vec<RequestRow> {
+    let history = context.history;
+    let by_id = history.by_id();
+    let mut wanted: HashMap<CommitIndex, (RequestKind, String)> = HashMap::new();
+    let missing = || states.iter().filter(|state| state.status == Status::Missing);
+    for state in missing() {
+        wanted.insert(state.commit, (RequestKind::Fix, state.reason.clone()));
+    }
+    let short =
+        |index: CommitIndex| history.commit(index).map_or_else(String::new, |c| c.id.short());
+    for state in missing() {
+        let list = needs.get(&state.commit).map_or(&[][..], |needs| &needs.list);
+        for row in list.iter().filter(|row| row.needed == Some(true)) {
+            let Some(index) = ObjectId::from_hex(&row.id).and_then(|id| by_id.get(&id)) else {
+                continue;
+            };
+            let why = format!("{} does not apply without it", short(state.commit));
+            wanted.entry(index).or_insert((RequestKind::Prerequisite, why));
+        }
     }
     for test in tests.iter().filter(|test| test.status.is_behind()) {
-        let fix = context.history.commit(test.fix).map_or_else(String::new, |fix| fix.id.short());
-        let why = format!("tests {fix}, which was carried over");
-        wanted.entry((when(test.test), test.test)).or_insert(("test", why));
+        let why = match test.fix == test.test {
+            true => "carried over without its tests".to_owned(),
+            false => format!("tests {}, which was carried over", short(test.fix)),
+        };
+        wanted.entry(test.test).or_insert((RequestKind::Test, why));
     }
-    wanted
-        .into_iter()
-        .filter_map(|((_, index), (kind, why))| {
-            let commit = context.history.commit(index)?;
-            let (id, subject) = (commit.id, commit.subject().to_owned());
-            Some(RequestRow { id, subject, kind: kind.to_owned(), why })
+    let mut rows: Vec<(CommitIndex, (RequestKind, String))> = wanted.into_iter().collect();
+    rows.sort_by_key(|(index, _)| {
+        let seconds = history.commit(*index).map_or(0, |commit| commit.date.seconds);
+        let series = context.series.of(*index).map(|series| &series.commits);
+        let place = series.and_then(|list| list.iter().position(|other| other == index));
+        (seconds, place, *index)
+    });
+    rows.into_iter()
+        .filter_map(|(index, (kind, why))| {
+            let commit = history.commit(index)?;
+            Some(RequestRow { id: commit.id, subject: commit.subject().to_owned(), kind, why })
         })
         .collect()
 }

@@ -82,7 +82,8 @@ impl<'a> Files<'a> {
         let mut changed: HashMap<&'a str, Vec<&'a str>> = HashMap::new();
         for patch in patches {
             let Some(path) = patch.paths().next().map(FilePath::as_str) else { continue };
-            if !which(path) {
+            let empty = patch.hunks.is_empty() && !patch.binary;
+            if empty || !which(path) {
                 continue;
             }
             let key = if self.lines.contains_key(path) { path } else { once_named(path) };

@@ -239,7 +239,10 @@ fn by_symbols(
         let reason = format!("{reason}; uses {} of it", names.join(", "));
         return Judged { verdict: otherwise, reason, symbols: both };
     }
-    let reason = format!("{reason}; uses none of the {} symbols changed there", changed.len());
+    let reason = format!(
+        "{reason}; by their names it uses none of the {} symbols changed there",
+        changed.len()
+    );
     Judged { verdict: Verdict::SymbolSafe, reason, symbols: both }
 }
 

@@ -264,7 +264,7 @@ fn presence_by_every_method() {
     let trial = row(&world, tree, "missing").trial.as_ref().unwrap();
     assert_eq!(trial.hunks, 1);
     // Oldest first.
-    let asked: Vec<&str> = tree.request.iter().map(|row| row.kind.as_str()).collect();
+    let asked: Vec<&str> = tree.request.iter().map(|row| row.kind.word()).collect();
     assert_eq!(asked.last(), Some(&"test"), "{:?}", tree.request);
 }
 
@@ -304,6 +304,64 @@ fn reports_are_deterministic() {
     let world = world("twice");
     let text = || serde_json::to_string(&report(&world, &["linux-6.1.y"])).unwrap();
     assert_eq!(text(), text());
+}
+
+/// A fix that came without the tests that it changes itself, and fixes of which only `Cc: stable` says for whom.
+#[test]
+fn own_tests_and_requests() {
+    const OWN: &str = "tools/testing/selftests/bpf/progs/own.c";
+    let mut b = Builder::default();
+    let root = b.commit("main", &[], "root", &[(VERIFIER, Some(&verifier(&[])))]);
+    b.tag("v6.1", root);
+    let text = |n: usize| verifier(&(0..=n).collect::<Vec<_>>());
+    let mut tip = root;
+    let mut add = |message: &str, n: usize, test: Option<&str>| {
+        let verifier = text(n);
+        let mut files = vec![(VERIFIER, Some(verifier.as_str()))];
+        files.extend(test.map(|path| (path, Some("int t;\n"))));
+        tip = b.commit("main", &[tip], message, &files);
+    };
+    let unknown = "Fixes: 123456789abc (\"x\")";
+    add(&format!("bpf: Own test\n\n{unknown}"), 0, Some(OWN));
+    let cc = "Cc: stable@vger.kernel.org";
+    add(&format!("bpf: For newer ones\n\n{unknown}\n{cc} # 6.6+"), 1, None);
+    add(&format!("bpf: For this one too\n\n{unknown}\n{cc} # v5.10.x"), 2, None);
+    add(&format!("bpf: For nobody knows whom\n\n{unknown}\n{cc}"), 3, None);
+    let copy = [(VERIFIER, Some(text(0)))];
+    let copy: Vec<_> = copy.iter().map(|(path, text)| (*path, text.as_deref())).collect();
+    b.commit("linux-6.1.y", &[root], "bpf: Own test", &copy);
+    let world = World { repo: b.build("own-tests"), marks: Vec::new() };
+    let report = report(&world, &["linux-6.1.y"]);
+    let tree = &report.trees[0];
+    let states: Vec<Status> = tree.fixes.iter().map(|row| row.status).collect();
+    let newest_first = [Status::Unknown, Status::Missing, Status::NotApplicable, Status::Present];
+    assert_eq!(states, newest_first, "{:?}", tree.fixes);
+    let [test] = &tree.tests[..] else { panic!("{:?}", tree.tests) };
+    assert_eq!((test.fix, &test.lacks[..]), (test.id, &[OWN.to_owned()][..]));
+    // It is no commit of its own.
+    assert_eq!(tree.tests_behind.fixes, 0);
+    let asked: Vec<&str> = tree.request.iter().map(|row| row.kind.word()).collect();
+    assert_eq!(asked, ["test", "fix"]);
+}
+
+/// A queue of a branch that ended.
+#[test]
+fn queues_of_branches_that_ended() {
+    let queue = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("stable-queue");
+    let _ = std::fs::remove_dir_all(&queue);
+    for name in ["queue-6.1", "queue-6.5"] {
+        std::fs::create_dir_all(queue.join(name)).unwrap();
+        std::fs::write(queue.join(name).join("series"), "# nothing yet\n").unwrap();
+    }
+    std::fs::write(queue.join("active_kernel_versions"), "6.12\n6.1\n").unwrap();
+    let boundary = Boundary::preset(Preset::Xu).unwrap();
+    let warnings = |name: &str| {
+        let path = queue.join(name);
+        let tree = load::tree(path.to_str().unwrap(), &boundary, None, "", &mut |_, _| {});
+        tree.unwrap().warnings
+    };
+    assert!(warnings("queue-6.1").is_empty());
+    assert!(warnings("queue-6.5")[0].contains("6.5"), "{:?}", warnings("queue-6.5"));
 }
 
 /// What a series changes outside matters to those that use it by name.

@@ -77,10 +77,21 @@ impl<'a, S: Source> Records<'a, S> {
             },
         };
         let author = self.text()?;
-        let date = Date::parse(&self.text()?).ok_or_else(|| self.bad("not a date"))?;
+        let date = self.date()?;
         let message = self.text()?.trim_end().to_owned();
         let files = self.files()?;
         Ok(Some(Record { id, author, date, message, files }))
+    }
+
+    /// A date. Years of six digits and more are possible, and nothing that matters hangs on them.
+    fn date(&mut self) -> Result<Date> {
+        let text = self.text()?;
+        let digits = text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
+        match Date::parse(&text) {
+            Some(date) => Ok(date),
+            None if digits => Ok(Date::UNKNOWN),
+            None => Err(self.bad("not a date")),
+        }
     }
 
     /// The id that begins a record, after empty fields.

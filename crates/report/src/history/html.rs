@@ -318,7 +318,9 @@ fn write_tree(out: &mut dyn Write, tree: &TreeReport) -> io::Result<()> {
     let rows: Vec<Vec<String>> = tree
         .request
         .iter()
-        .map(|row| vec![row.id.short(), row.kind.clone(), row.subject.clone(), row.why.clone()])
+        .map(|row| {
+            vec![row.id.short(), row.kind.word().to_owned(), row.subject.clone(), row.why.clone()]
+        })
         .collect();
     let title = format!("{} commits to ask for, oldest first", rows.len());
     closed(out, &title, |out| table(out, &["commit", "kind", "title", "why"], &rows))?;

@@ -6,6 +6,8 @@
 
 mod csv;
 mod html;
+mod json;
+mod mail;
 mod references;
 mod svg;
 mod text;
@@ -25,6 +27,8 @@ pub enum HistoryFormat {
     Common(Format),
     /// One page that needs nothing else.
     Html,
+    /// Drafts of mails that ask for what trees lack.
+    Mail,
 }
 
 /// Writes a report. `list` adds every commit to the text.
@@ -40,22 +44,24 @@ pub fn write(
     match format {
         HistoryFormat::Common(Format::Text { color }) => text::write(out, color, report, list)?,
         HistoryFormat::Common(Format::Json) => {
-            serde_json::to_writer_pretty(&mut *out, report)?;
-            writeln!(out)?;
+            json::write(out, report)?;
         }
         HistoryFormat::Common(Format::Csv) => csv::write(out, report)?,
         HistoryFormat::Html => html::write(out, report)?,
+        HistoryFormat::Mail => mail::write(out, report)?,
     }
     out.flush()
 }
 
-/// A text on one line without what moves a terminal's cursor or turns the direction of writing around.
+/// What moves a terminal's cursor or turns the direction of writing around.
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text on one line without odd characters.
 fn plain(text: &str) -> String {
-    let odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// What a verdict means, for people.
@@ -64,7 +70,7 @@ fn meaning(verdict: Verdict) -> &'static str {
         Verdict::Standalone => "inside, came alone",
         Verdict::WholeSet => "inside, and so is its whole series",
         Verdict::OrderSafe => "inside, and nothing before it in its series is outside",
-        Verdict::SymbolSafe => "uses no symbol that its series changes outside",
+        Verdict::SymbolSafe => "by names alone: uses no symbol that its series changes outside",
         Verdict::NeedsAnalysis => "inside, after commits of its series that are not",
         Verdict::Outside => "changes something outside",
     }

@@ -90,7 +90,7 @@ pub(super) fn columns(label: &str, names: &[String], series: &[(&str, Vec<usize>
         let y = HEIGHT + 10 - (value * HEIGHT) / most;
         let _ = write!(
             svg,
-            "<line class=\"grid\" x1=\"{LEFT}\" y1=\"{y}\" x2=\"{width}\" y2=\"{y}\"/><text class=\"name\" x=\"{}\" y=\"{}\">{value}</text>",
+            "<line class=\"grid\" x1=\"{LEFT}\" y1=\"{y}\" x2=\"{width}\" y2=\"{y}\"/><text class=\"axis\" x=\"{}\" y=\"{}\">{value}</text>",
             LEFT - 6,
             y + 4
         );

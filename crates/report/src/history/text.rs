@@ -286,7 +286,7 @@ fn write_request(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()> {
         .map(|row| {
             let title = cut(&plain(&row.subject), TITLE);
             let id = row.id.short();
-            vec![id.into(), row.kind.as_str().into(), title.into(), plain(&row.why).into()]
+            vec![id.into(), row.kind.word().into(), title.into(), plain(&row.why).into()]
         })
         .collect();
     text.table(&columns, &rows)
