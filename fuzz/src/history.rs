@@ -175,6 +175,6 @@ fn sources(data: &[u8]) {
     let _ = references::of_object(data);
     let text = String::from_utf8_lossy(data);
     let _ = references::of_list(&text);
-    let names = references::of_source(&text);
-    assert!(names.len() <= data.len());
+    let (defined, used) = references::of_source(&text);
+    assert!(defined.len() + used.len() <= 2 * text.len());
 }

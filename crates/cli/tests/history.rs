@@ -122,9 +122,9 @@ fn symbols_that_a_verifier_refers_to() {
     assert_eq!(history(&["--references", &sample("")]).status.code(), Some(2));
 }
 
-/// The numbers in a text, in their order.
+/// The numbers in a text, in their order; ids of commits are none.
 fn numbers(text: &str) -> Vec<u64> {
-    let digits = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let digits = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() < 10);
     digits.filter_map(|word| word.parse().ok()).collect()
 }
 
@@ -168,10 +168,11 @@ fn on_page_and_in_json(run: &dyn Fn(&str) -> Output) {
     numbers_of(&json, &mut known);
     let shown = numbers(&page_text(&page));
     assert!(shown.len() > 50, "the page has figures");
-    let own: Vec<u64> = shown.into_iter().filter(|number| !known.contains(number)).collect();
     // Months without anything are columns of the time line too.
-    let own: Vec<u64> = own.into_iter().filter(|number| *number > 12 && *number < 1900).collect();
-    assert_eq!(own, [], "figures that JSON lacks");
+    let month = |number: &u64| matches!(*number, 1..=12 | 1970..=2100);
+    let own: Vec<u64> =
+        shown.into_iter().filter(|number| !known.contains(number) && !month(number)).collect();
+    assert!(own.is_empty(), "figures that JSON lacks: {own:?}");
 }
 
 /// Every figure on the page is in the JSON: of the sample, and of the public data where they are.

@@ -16,6 +16,7 @@
 //! fixes presence    what mends what, and what of it a tree has
 //! audit trial       fixes and tests that a tree lacks, whether they would apply
 //! prerequisites     what they need before
+//! csource           names in C sources
 //! references        symbols of the kernel that a verifier refers to
 //! load              what a command line names
 //! analysis report   all of it together
@@ -24,6 +25,7 @@
 pub mod analysis;
 pub mod audit;
 pub mod boundary;
+mod csource;
 pub mod cve;
 pub mod data;
 pub mod figures;

@@ -7,6 +7,7 @@
 //! seen (`bpf_prog_types` and its `…_verifier_ops`), nor is it known which code the configuration leaves out.
 
 use crate::boundary::SPLIT_FILES;
+use crate::csource::{definitions, tokens, uses};
 use object::{Object, ObjectSymbol};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,14 +123,13 @@ pub fn of_list(text: &str) -> BTreeMap<String, String> {
     text.lines().filter_map(name).collect()
 }
 
-/// The names that a C source defines with external linkage.
+/// The names that a C source defines with external linkage, and those that it may refer to.
 #[must_use]
-pub fn of_source(text: &str) -> BTreeSet<String> {
+pub fn of_source(text: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let tokens = tokens(text);
     let mut names = BTreeSet::new();
-    definitions(&tokens(text), false, |name| {
-        names.insert(name.to_owned());
-    });
-    names
+    definitions(&tokens, false, |name| _ = names.insert(name));
+    (names, uses(&tokens))
 }
 
 /// The references of the verifier in a source tree.
@@ -144,7 +144,7 @@ fn of_tree(root: &Path) -> Result<BTreeMap<String, String>, ReferenceError> {
         }
         let text = String::from_utf8_lossy(&read(&path)?).into_owned();
         let tokens = tokens(&text);
-        used.extend(tokens.iter().filter(|token| is_name(token)).map(|token| (*token).to_owned()));
+        used.extend(uses(&tokens).into_iter().map(str::to_owned));
         definitions(&tokens, true, |name| {
             own.insert(name.to_owned());
         });
@@ -183,7 +183,7 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>, ReferenceError> {
         } else if meta.is_file()
             && meta.len() <= LARGEST
             && path.extension().is_some_and(|end| end == "c")
-            && !is_test(&path)
+            && !is_apart(&path)
             && files.len() < MOST_FILES
         {
             files.push(path);
@@ -193,192 +193,13 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>, ReferenceError> {
     Ok(files)
 }
 
-/// Tests of the kernel's own, which define names like those of everything else.
-fn is_test(path: &Path) -> bool {
+/// Tests of the kernel's own, and what unpacks it before it runs: they define names like those of everything
+/// else, and nobody links to them.
+fn is_apart(path: &Path) -> bool {
     let text = path.to_string_lossy();
-    ["kunit", "test"].iter().any(|word| text.rsplit('/').take(2).any(|part| part.contains(word)))
-}
-
-fn is_name(token: &str) -> bool {
-    token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-}
-
-/// The names and signs of C: without comments, texts and directives.
-fn tokens(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = text;
-    let mut line_begins = true;
-    while let Some(c) = rest.chars().next() {
-        let (length, keep) = if rest.starts_with("/*") {
-            (rest.find("*/").map_or(rest.len(), |end| end + 2), false)
-        } else if rest.starts_with("//") {
-            (rest.find('\n').unwrap_or(rest.len()), false)
-        } else if c == '#' && line_begins {
-            (directive(rest), false)
-        } else if c == '"' || c == '\'' {
-            (literal(rest, c), false)
-        } else if c.is_ascii_alphabetic() || c == '_' {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            (end.unwrap_or(rest.len()), true)
-        } else if c.is_ascii_digit() {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.');
-            (end.unwrap_or(rest.len()), false)
-        } else {
-            (c.len_utf8(), !c.is_whitespace())
-        };
-        let Some((token, after)) = rest.split_at_checked(length.max(1)) else { break };
-        if keep {
-            found.push(token);
-        }
-        line_begins = c == '\n' || (line_begins && c.is_whitespace());
-        rest = after;
-    }
-    found
-}
-
-/// The length of a directive with the lines that it goes on in.
-fn directive(text: &str) -> usize {
-    let mut end = 0;
-    for line in text.split_inclusive('\n') {
-        end += line.len();
-        if !line.trim_end().ends_with('\\') {
-            break;
-        }
-    }
-    // The line's end stays: the next line begins after it.
-    if text.get(..end).is_some_and(|line| line.ends_with('\n')) { end - 1 } else { end }
-}
-
-/// The length of a text or a character. One that does not end ends with its line.
-fn literal(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            '\n' => return at,
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return at + c.len_utf8(),
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// Calls `take` with what is defined outside of functions: functions and variables, with `static` those too
-/// that only this file sees.
-fn definitions<'a>(tokens: &[&'a str], with_static: bool, mut take: impl FnMut(&'a str)) {
-    let mut depth = 0_usize;
-    let mut round = 0_usize;
-    // What stands since the last definition at the top.
-    let mut statement: Vec<&str> = Vec::new();
-    for token in tokens {
-        match *token {
-            "{" => {
-                if depth == 0 && round == 0 {
-                    let hidden = !with_static && is_hidden(&statement);
-                    defined(&statement).filter(|_| !hidden).into_iter().for_each(&mut take);
-                }
-                depth += 1;
-            }
-            "}" => {
-                depth = depth.saturating_sub(1);
-                // A body ends a function; after the braces of a structure or a value comes a `;`.
-                if depth == 0 && statement.last() == Some(&")") {
-                    statement.clear();
-                }
-            }
-            _ if depth > 0 => {}
-            ";" if round == 0 => {
-                let hidden = (!with_static && is_hidden(&statement)) || is_declaration(&statement);
-                defined(&statement).filter(|_| !hidden).into_iter().for_each(&mut take);
-                statement.clear();
-            }
-            other => {
-                match other {
-                    "(" => round += 1,
-                    ")" => round = round.saturating_sub(1),
-                    _ => {}
-                }
-                if statement.len() >= LONGEST {
-                    statement.pop();
-                }
-                statement.push(other);
-            }
-        }
-    }
-}
-
-/// Signs of a statement that are looked at; of longer ones the first and the last.
-const LONGEST: usize = 256;
-
-fn is_hidden(statement: &[&str]) -> bool {
-    statement.iter().take(4).any(|token| matches!(*token, "static" | "typedef" | "extern"))
-}
-
-/// Whether nothing is defined: `extern`, `typedef`, a prototype.
-fn is_declaration(statement: &[&str]) -> bool {
-    let prototype = statement.last() == Some(&")")
-        && !statement
-            .first()
-            .is_some_and(|first| DEFINERS.contains(first) || first.starts_with("DEFINE_PER_CPU"));
-    prototype || matches!(statement.first(), Some(&("extern" | "typedef")))
-}
-
-/// Macros that define what is first in their brackets.
-const DEFINERS: [&str; 10] = [
-    "DEFINE_IDA",
-    "DEFINE_IDR",
-    "DEFINE_MUTEX",
-    "DEFINE_RAW_SPINLOCK",
-    "DEFINE_RWLOCK",
-    "DEFINE_SPINLOCK",
-    "DEFINE_SRCU",
-    "DEFINE_STATIC_KEY_FALSE",
-    "DEFINE_STATIC_KEY_TRUE",
-    "DEFINE_XARRAY",
-];
-
-/// Attributes with brackets, which stand before names.
-const ATTRIBUTES: [&str; 5] = ["__aligned", "__attribute__", "__printf", "__scanf", "__section"];
-
-/// The name that a statement outside of functions defines: before the first `(`, `=` or `[`, else its last
-/// one; of macros that define something a name in their brackets.
-fn defined<'a>(statement: &[&'a str]) -> Option<&'a str> {
-    let first = statement.first()?;
-    if first.starts_with("DEFINE_PER_CPU") {
-        return statement.iter().skip(2).rfind(|token| is_name(token)).copied();
-    }
-    if DEFINERS.contains(first) {
-        return statement.iter().skip(1).find(|token| is_name(token)).copied();
-    }
-    if first.starts_with("EXPORT_SYMBOL") || *first == "struct" && statement.len() <= 2 {
-        return None;
-    }
-    let mut before: Vec<&'a str> = Vec::new();
-    let mut tokens = statement.iter();
-    while let Some(token) = tokens.next() {
-        if ATTRIBUTES.contains(token) {
-            // Up to the end of its brackets.
-            let mut depth = 0_usize;
-            for token in tokens.by_ref() {
-                match *token {
-                    "(" => depth += 1,
-                    ")" => depth = depth.saturating_sub(1),
-                    _ => {}
-                }
-                if depth == 0 {
-                    break;
-                }
-            }
-        } else if matches!(*token, "(" | "=" | "[") {
-            break;
-        } else {
-            before.push(token);
-        }
-    }
-    // A type and a name at least.
-    let name = before.last().filter(|token| is_name(token))?;
-    (before.len() >= 2).then_some(*name)
+    ["kunit", "test", "inflate", "decompress", "nommu"]
+        .iter()
+        .any(|word| text.rsplit('/').take(2).any(|part| part.contains(word)))
 }
 
 /// How two differ.
@@ -407,33 +228,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn definitions_outside_of_functions() {
-        let text = "// x\n#define A(x) \\\n\tx {\nint f(int a) { g(\"}\"); return '}'; }\nstatic int s(void)\n{\n}\n\
-            struct t { int a; };\nconst struct ops table[] = { { .a = h }, };\nint v = 1, w;\nint proto(void);\n__printf(1, 2) void say(const char *f) { }\n\
-            extern int e;\nDEFINE_STATIC_KEY_FALSE(key);\nstatic DEFINE_MUTEX(m);\n/* int c; */ u64 last;\n\
-            EXPORT_SYMBOL_GPL(f);\nenum { X, Y };\n__bpf_kfunc void k(void) { }\n";
-        let names = |with_static| {
-            let mut found = Vec::new();
-            definitions(&tokens(text), with_static, |name| found.push(name));
-            found.dedup();
-            found
-        };
-        assert_eq!(names(false), ["f", "table", "v", "say", "key", "last", "k"]);
-        assert!(names(true).contains(&"s"));
-    }
-
-    #[test]
     fn lists_of_names() {
         let list = of_list("EXPORT_SYMBOL_GPL(tnum_add);\nbtf_vmlinux 1\n\n// comment\n");
         assert_eq!(list.keys().collect::<Vec<_>>(), ["btf_vmlinux", "tnum_add"]);
-    }
-
-    #[test]
-    fn no_text_is_too_odd() {
-        for text in ["\"", "'\\", "/*", "#", "#\\\n", "}}}", ")))", "(((", "é\"é", "{;(", "DEFINE_"]
-        {
-            let tokens = tokens(text);
-            definitions(&tokens, true, |_| {});
-        }
     }
 }
