@@ -15,6 +15,8 @@ const BOLD: Style = Style::new().bold();
 const TITLE: usize = 70;
 /// Most rows of a table whose rest is in the other formats.
 const ROWS: usize = 15;
+/// The same of prerequisites.
+const NEEDS: usize = 60;
 
 struct Text<'a> {
     out: &'a mut dyn Write,
@@ -294,8 +296,11 @@ fn write_request(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()> {
 
 /// Fixes that are not there and do not apply as they are, with what they need before.
 fn write_prerequisites(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()> {
-    let rows: Vec<Vec<Cell>> = prerequisites(tree)
+    let all = prerequisites(tree);
+    let more = all.len().saturating_sub(NEEDS);
+    let rows: Vec<Vec<Cell>> = all
         .into_iter()
+        .take(NEEDS)
         .map(|row| {
             let title = cut(&plain(&row.title), TITLE);
             let [fix, how] = [row.fix, row.how].map(Cell::from);
@@ -308,5 +313,9 @@ fn write_prerequisites(text: &mut Text<'_>, tree: &TreeReport) -> io::Result<()>
     }
     text.heading(&format!("What missing fixes need before in {}", tree.name))?;
     let columns = ["fix", "applies", "commit", "known by", "sure", "lines", "title"];
-    text.table(&columns.map(Column::left), &rows)
+    text.table(&columns.map(Column::left), &rows)?;
+    if more > 0 {
+        writeln!(text.out, "… and {more} rows more, which the other forms have.")?;
+    }
+    Ok(())
 }
