@@ -11,10 +11,7 @@ use veristable_history::ids::{Found, ObjectId};
 use veristable_history::model::History;
 
 fn read(repo: &Path, range: &str) -> History {
-    let repository = Repository::open(repo).unwrap();
-    let options = ReadOptions { range: range.to_owned() };
-    let boundary = Boundary::preset(Preset::Xu).unwrap();
-    repository.history(&options, &boundary, &mut |_, _| {}).unwrap()
+    support::read(repo, Preset::Xu, range).2
 }
 
 fn subjects(history: &History) -> Vec<&str> {

@@ -7,8 +7,7 @@ mod support;
 use std::time::Instant;
 use support::{Builder, Mark, source};
 use veristable_history::analysis::{Input, analyse};
-use veristable_history::boundary::{Boundary, Preset, VERIFIER};
-use veristable_history::git::{ReadOptions, Repository};
+use veristable_history::boundary::{Preset, VERIFIER};
 
 /// Peak of this process's memory in MiB, where the system tells.
 fn peak() -> Option<usize> {
@@ -74,9 +73,7 @@ fn a_hundred_thousand_commits() {
     let repo = stream(100_000).build("large");
     let before = peak();
     let started = Instant::now();
-    let repository = Repository::open(&repo.path).unwrap();
-    let boundary = Boundary::preset(Preset::Xu).unwrap();
-    let history = repository.history(&ReadOptions::default(), &boundary, &mut |_, _| {}).unwrap();
+    let (repository, boundary, history) = support::read(&repo.path, Preset::Xu, "");
     let read = started.elapsed();
     let input = Input {
         history: &history,

@@ -9,7 +9,6 @@ use veristable_history::analysis::{Input, analyse};
 use veristable_history::audit::Status;
 use veristable_history::boundary::{Boundary, Preset, VERIFIER};
 use veristable_history::data;
-use veristable_history::git::{ReadOptions, Repository};
 use veristable_history::load;
 use veristable_history::presence::Confidence;
 use veristable_history::report::{Because, FixRow, Prerequisite, Report};
@@ -72,24 +71,8 @@ fn build(name: &str, bug: &str, carried: &str) -> (World, [Mark; 2]) {
     (World { repo: b.build(name), early, start, feature, back, fix }, [old, later])
 }
 
-fn report(repository: &Repository, tree: &str) -> Report {
-    report_of(repository, "v6.1..main", tree)
-}
-
-fn report_of(repository: &Repository, range: &str, tree: &str) -> Report {
-    let boundary = Boundary::preset(Preset::Xu).unwrap();
-    let options = ReadOptions { range: range.to_owned() };
-    let history = repository.history(&options, &boundary, &mut |_, _| {}).unwrap();
-    let tree = load::tree(tree, &boundary, Some(repository), "main", &mut |_, _| {}).unwrap();
-    let input = Input {
-        history: &history,
-        boundary: &boundary,
-        repository: Some(repository),
-        trees: vec![tree],
-        cves: Vec::new(),
-        with_patches: true,
-    };
-    analyse(input, &mut |_, _| {}).unwrap()
+fn report(path: &Path, tree: &str) -> Report {
+    support::report(path, Preset::Xu, "v6.1..main", &[tree])
 }
 
 fn fix(report: &Report) -> &FixRow {
@@ -112,7 +95,7 @@ const NEEDLESS: (&str, Because, Confidence, Option<usize>, Option<bool>) =
 fn blame_and_trial() {
     let world = world("blame");
     let before = snapshot(&world.repo.path);
-    let report = report(&Repository::open(&world.repo.path).unwrap(), "linux-6.1.y");
+    let report = report(&world.repo.path, "linux-6.1.y");
     let row = fix(&report);
     assert_eq!(row.id.to_string(), world.repo.id(world.fix));
     assert_eq!(row.trial.as_ref().map(|trial| trial.applies), Some(Applies::No));
@@ -133,8 +116,7 @@ fn from_within_a_work_tree() {
     let _ = std::fs::remove_dir_all(&work);
     let (from, to) = (world.repo.path.to_str().unwrap(), work.to_str().unwrap());
     git(Path::new("."), &["clone", "--quiet", "--branch", "main", "--", from, to], b"");
-    let repository = Repository::open(&work.join("kernel/bpf")).unwrap();
-    let report = report(&repository, "6.1=origin/linux-6.1.y");
+    let report = report(&work.join("kernel/bpf"), "6.1=origin/linux-6.1.y");
     let found: Vec<_> = fix(&report).prerequisites.iter().map(short).collect();
     assert_eq!(found, [NEEDED, NEEDLESS]);
 }
@@ -145,7 +127,7 @@ fn blame_without_files() {
     let world = world("blame-changelog");
     let path = world.repo.path.with_extension("changelog");
     std::fs::write(&path, "linux (6.1.9-1) x; urgency=low\n\n  * bpf: Bring it back\n").unwrap();
-    let report = report(&Repository::open(&world.repo.path).unwrap(), path.to_str().unwrap());
+    let report = report(&world.repo.path, path.to_str().unwrap());
     let row = fix(&report);
     assert_eq!((row.trial.as_ref(), row.with_prerequisites), (None, None));
     let found: Vec<_> = row.prerequisites.iter().map(short).collect();
@@ -177,7 +159,7 @@ fn by_text() {
     let (directory, file) = blob.trim().split_at(2);
     std::fs::remove_file(path.join("objects").join(directory).join(file)).unwrap();
     let range = format!("{}..main", world.repo.id(world.start));
-    let report = report_of(&Repository::open(path).unwrap(), &range, "linux-6.1.y");
+    let report = support::report(path, Preset::Xu, &range, &["linux-6.1.y"]);
     let row = fix(&report);
     let found: Vec<_> = row.prerequisites.iter().map(short).collect();
     assert_eq!(found, [("bpf: A feature", Because::Text, Confidence::Low, Some(2), None)]);

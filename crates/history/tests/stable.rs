@@ -8,7 +8,6 @@ use support::{Builder, Mark, Repo, source};
 use veristable_history::analysis::{Input, analyse};
 use veristable_history::audit::{Status, TestStatus};
 use veristable_history::boundary::{Boundary, Preset, VERIFIER};
-use veristable_history::git::{ReadOptions, Repository};
 use veristable_history::load;
 use veristable_history::presence::Method;
 use veristable_history::report::{FixRow, Report, TreeReport};
@@ -108,23 +107,10 @@ fn build(name: &str, id: &dyn Fn(&str) -> String) -> World {
         "Merge branch 'fix-and-test'",
         &[(VERIFIER, Some(&verifier(&(0..15).collect::<Vec<_>>()))), (TEST, Some(test))],
     );
-    // The split, and a fix after it.
-    let rest = verifier(&(0..15).collect::<Vec<_>>());
     let moved = "int moved(struct env *env)\n{\n\treturn first_moved(env);\n}\n";
-    let m = b.commit(
-        "main",
-        &[m],
-        "bpf: Move logic to states.c",
-        &[(VERIFIER, Some(&rest)), (STATES, Some(moved))],
-    );
     let fixed =
         moved.replace("\treturn", "\tlook_at_states(env, 1);\n\tlook_at_states(env, 2);\n\treturn");
-    let m = b.commit(
-        "main",
-        &[m],
-        &fix("bpf: Fix after the split", "old bug"),
-        &[(STATES, Some(&fixed))],
-    );
+    let m = split(&mut b, m, moved, &fixed, &fix("bpf: Fix after the split", "old bug"));
     marks.push(("after split", m));
     let hostile = "bpf: <script>alert(1)</script> \u{1b}[31m\u{202e}\n\nFixes: zzz\nFixes: abcdef0\n=cmd|' /C calc'!A0";
     let m = b.commit(
@@ -136,6 +122,14 @@ fn build(name: &str, id: &dyn Fn(&str) -> String) -> World {
     marks.push(("hostile", m));
     stable(&mut b, old, moved, &fixed, id);
     World { repo: b.build(name), marks }
+}
+
+/// The file is split, and a part of it mended.
+fn split(b: &mut Builder, parent: Mark, moved: &str, fixed: &str, message: &str) -> Mark {
+    let rest = verifier(&(0..15).collect::<Vec<_>>());
+    let files = [(VERIFIER, Some(rest.as_str())), (STATES, Some(moved))];
+    let m = b.commit("main", &[parent], "bpf: Move logic to states.c", &files);
+    b.commit("main", &[m], message, &[(STATES, Some(fixed))])
 }
 
 /// The stable branch on `v6.1`.
@@ -212,23 +206,7 @@ fn stable(b: &mut Builder, base: Mark, moved: &str, fixed: &str, id: &dyn Fn(&st
 }
 
 fn report(world: &World, trees: &[&str]) -> Report {
-    let repository = Repository::open(&world.repo.path).unwrap();
-    let boundary = Boundary::preset(Preset::Verifier7).unwrap();
-    let options = ReadOptions { range: "v6.1..main".to_owned() };
-    let history = repository.history(&options, &boundary, &mut |_, _| {}).unwrap();
-    let trees = trees
-        .iter()
-        .map(|tree| load::tree(tree, &boundary, Some(&repository), "main", &mut |_, _| {}).unwrap())
-        .collect();
-    let input = Input {
-        history: &history,
-        boundary: &boundary,
-        repository: Some(&repository),
-        trees,
-        cves: Vec::new(),
-        with_patches: true,
-    };
-    analyse(input, &mut |_, _| {}).unwrap()
+    support::report(&world.repo.path, Preset::Verifier7, "v6.1..main", trees)
 }
 
 fn row<'a>(world: &World, tree: &'a TreeReport, name: &str) -> &'a FixRow {
@@ -387,10 +365,7 @@ fn symbols_decide() {
         &[(VERIFIER, Some(&last)), (HEADER, Some(&more))],
     );
     let repo = b.build("symbols");
-    let repository = Repository::open(&repo.path).unwrap();
-    let boundary = Boundary::preset(Preset::Xu).unwrap();
-    let options = ReadOptions { range: "v1..main".to_owned() };
-    let history = repository.history(&options, &boundary, &mut |_, _| {}).unwrap();
+    let (repository, boundary, history) = support::read(&repo.path, Preset::Xu, "v1..main");
     let verdicts = |with_patches: bool| -> Vec<(Verdict, Vec<String>)> {
         let input = Input {
             history: &history,

@@ -8,6 +8,12 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use veristable_history::analysis::{Input, analyse};
+use veristable_history::boundary::{Boundary, Preset};
+use veristable_history::git::{ReadOptions, Repository};
+use veristable_history::load;
+use veristable_history::model::History;
+use veristable_history::report::Report;
 
 /// A commit by its mark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +114,30 @@ impl Repo {
     pub fn id(&self, mark: Mark) -> &str {
         &self.ids[&mark.0]
     }
+}
+
+/// Reads what changes something inside of a preset.
+pub fn read(path: &Path, preset: Preset, range: &str) -> (Repository, Boundary, History) {
+    let repository = Repository::open(path).unwrap();
+    let boundary = Boundary::preset(preset).unwrap();
+    let options = ReadOptions { range: range.to_owned() };
+    let history = repository.history(&options, &boundary, &mut |_, _| {}).unwrap();
+    (repository, boundary, history)
+}
+
+/// A report on that, with trees by their descriptions.
+pub fn report(path: &Path, preset: Preset, range: &str, trees: &[&str]) -> Report {
+    let (repository, boundary, history) = read(path, preset, range);
+    let tree = |text: &&str| load::tree(text, &boundary, Some(&repository), "main", &mut |_, _| {});
+    let input = Input {
+        history: &history,
+        boundary: &boundary,
+        repository: Some(&repository),
+        trees: trees.iter().map(|text| tree(text).unwrap()).collect(),
+        cves: Vec::new(),
+        with_patches: true,
+    };
+    analyse(input, &mut |_, _| {}).unwrap()
 }
 
 /// Runs git with nobody's configuration.

@@ -306,6 +306,11 @@ fn write_tree(out: &mut dyn Write, tree: &TreeReport) -> io::Result<()> {
         writeln!(out, "<h3>Security fixes that it lacks</h3>")?;
         table(out, &["number", "place", "title"], &rows)?;
     }
+    tree_tables(out, tree)
+}
+
+/// The tables of a tree that are closed at first.
+fn tree_tables(out: &mut dyn Write, tree: &TreeReport) -> io::Result<()> {
     let rows: Vec<Vec<String>> = prerequisites(tree)
         .into_iter()
         .map(|row| vec![row.fix, row.how, row.needs, row.by, row.sure, row.lines, row.title])
