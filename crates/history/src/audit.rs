@@ -131,11 +131,14 @@ pub struct Audit<'a> {
 }
 
 /// How what a fix mends stands in the tree.
+#[derive(PartialEq, Eq)]
 enum TargetState {
     /// It was carried over.
     Backported(String),
     /// The tree had it from its beginning.
     InBase,
+    /// It is older than the range, and without a repository that is taken for the same.
+    Older,
     /// It is not there.
     Absent,
     /// That cannot be said.
@@ -174,10 +177,18 @@ impl Audit<'_> {
             return state(Status::Missing, reason, None, true);
         }
         let unsure = !self.is_after_base();
-        if targets.iter().any(|target| matches!(target, TargetState::InBase)) {
-            let reason = "what it mends is part of the tree from its beginning".to_owned();
-            let status = if unsure { Status::Unknown } else { Status::Missing };
-            return state(status, reason, None, false);
+        let status = if unsure { Status::Unknown } else { Status::Missing };
+        let reasons = [
+            (TargetState::InBase, "what it mends is part of the tree from its beginning"),
+            (
+                TargetState::Older,
+                "what it mends is older than the range: taken for part of the tree",
+            ),
+        ];
+        for (what, reason) in reasons {
+            if targets.contains(&what) {
+                return state(status, reason.to_owned(), None, false);
+            }
         }
         let unknown = targets.iter().find_map(|target| match target {
             TargetState::Unknown(why) => Some(*why),
@@ -230,13 +241,12 @@ impl Audit<'_> {
             Target::Elsewhere(id) => match self.missing_elsewhere {
                 Some(missing) if missing.contains(id) => TargetState::Absent,
                 Some(_) => TargetState::InBase,
-                None => TargetState::InBase,
+                None => TargetState::Older,
             },
             Target::Unknown if self.missing_elsewhere.is_some() => {
                 TargetState::Unknown("the repository has no commit like the one that it mends")
             }
-            // What is older than the range is taken for part of the tree.
-            Target::Unknown => TargetState::InBase,
+            Target::Unknown => TargetState::Older,
             Target::Ambiguous => TargetState::Unknown("several commits begin as what it mends"),
             Target::Malformed => TargetState::Unknown("its Fixes line names no commit"),
         }

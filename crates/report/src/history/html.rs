@@ -2,7 +2,7 @@
 //! HTML: one page, with its style and its pictures in it, and no script.
 
 use super::svg::{self, Bar};
-use super::{figures, meaning, plain, prerequisites};
+use super::{BY_MERGES, figures, meaning, plain, prerequisites};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use veristable_history::audit::Status;
@@ -115,15 +115,20 @@ fn summary(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         .into_iter()
         .filter_map(|verdict| {
             let count = report.verdicts.get(&verdict)?;
+            let merged = report.merged.verdicts.get(&verdict).copied().unwrap_or_default();
             Some(vec![
                 verdict.word().to_owned(),
                 count.commits.to_string(),
                 count.fixes.to_string(),
+                merged.commits.to_string(),
+                merged.fixes.to_string(),
                 meaning(verdict).to_owned(),
             ])
         })
         .collect();
-    table(out, &["verdict", "#commits", "#fixes", "meaning"], &rows)
+    let headings = ["verdict", "#commits", "#fixes", "#by merges", "#fixes", "meaning"];
+    table(out, &headings, &rows)?;
+    writeln!(out, "<p>{BY_MERGES}</p>")
 }
 
 fn pictures(out: &mut dyn Write, report: &Report) -> io::Result<()> {

@@ -9,10 +9,7 @@ use veristable_history::report::{Report, RequestKind, RequestRow, TreeReport};
 
 /// Headings of the parts of a mail, in its order.
 const PARTS: [(&[RequestKind], &str); 2] = [
-    (
-        &[RequestKind::Fix, RequestKind::Prerequisite],
-        "Please apply these commits, in this order. The tree has what they mend, or they are needed for others:",
-    ),
+    (&[RequestKind::Fix, RequestKind::Prerequisite], "Please apply these commits, in this order:"),
     (&[RequestKind::Test], "These commits test fixes that the tree has, and were left behind:"),
 ];
 

@@ -76,6 +76,9 @@ fn meaning(verdict: Verdict) -> &'static str {
     }
 }
 
+/// What stands in two columns of verdicts.
+const BY_MERGES: &str = "By merges: only commits of one file inside, and only merged sets as series, as the figures above count.";
+
 /// A figure with its name.
 struct Figure {
     name: &'static str,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Text: tables for people.
 
-use super::{figures, meaning, plain, prerequisites};
+use super::{BY_MERGES, figures, meaning, plain, prerequisites};
 use crate::table::{self, Cell, Column, cut};
 use anstyle::Style;
 use std::io::{self, Write};
@@ -92,16 +92,22 @@ fn write_verdicts(text: &mut Text<'_>, report: &Report) -> io::Result<()> {
         Column::left("verdict"),
         Column::right("commits"),
         Column::right("fixes"),
+        Column::right("by merges"),
+        Column::right("fixes"),
         Column::left("meaning"),
     ];
     let rows: Vec<Vec<Cell>> = Verdict::ALL
         .into_iter()
         .filter_map(|verdict| {
             let [commits, fixes] = count_cells(*report.verdicts.get(&verdict)?);
-            Some(vec![verdict.word().into(), commits, fixes, meaning(verdict).into()])
+            let merged = report.merged.verdicts.get(&verdict).copied().unwrap_or_default();
+            let [by_merges, their_fixes] = count_cells(merged);
+            let meaning = meaning(verdict).into();
+            Some(vec![verdict.word().into(), commits, fixes, by_merges, their_fixes, meaning])
         })
         .collect();
-    text.table(&columns, &rows)
+    text.table(&columns, &rows)?;
+    writeln!(text.out, "{BY_MERGES}")
 }
 
 fn write_growth(text: &mut Text<'_>, report: &Report) -> io::Result<()> {
