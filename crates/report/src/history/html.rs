@@ -30,8 +30,12 @@ pub(super) fn escape(text: &str) -> String {
 
 /// Writes a table. Headings that begin with `#` are those of numbers.
 fn table(out: &mut dyn Write, headings: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-    let right = |column: usize| headings.get(column).is_some_and(|text| text.starts_with('#'));
-    let class = |column| if right(column) { " class=\"number\"" } else { "" };
+    let class = |column: usize| match headings.get(column) {
+        Some(text) if text.starts_with('#') => " class=\"number\"",
+        // Ids and single words are not broken.
+        Some(&("commit" | "fix" | "verdict" | "known by")) => " class=\"word\"",
+        _ => "",
+    };
     write!(out, "<div class=\"wide\"><table><thead><tr>")?;
     for (column, heading) in headings.iter().enumerate() {
         write!(out, "<th{}>{}</th>", class(column), escape(heading.trim_start_matches('#')))?;
