@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Steps of growth that a report has.
 const GROWTH: usize = 10;
+/// Changed names that a commit's row has.
+const CHANGES: usize = 40;
 /// Most frequent files and sets of files that a report has.
 const FREQUENT: usize = 25;
 
@@ -252,11 +254,18 @@ impl Context<'_> {
             verdict: judged.verdict,
             reason: judged.reason,
             symbols: judged.symbols.into_iter().collect(),
+            changes: self.changes(index),
             series,
             cves: self.cves_of(index, &message),
             hints: hints(&commit.message),
             signals: signals.into_iter().filter(|s| s.1).map(|s| s.0.to_owned()).collect(),
         }
+    }
+
+    /// The names that a commit changes outside.
+    fn changes(&self, index: CommitIndex) -> Vec<String> {
+        let changed = self.patches.get(&index).and_then(|facts| facts.changed.as_deref());
+        changed.unwrap_or(&[]).iter().take(CHANGES).map(ToString::to_string).collect()
     }
 
     /// The vulnerabilities that a commit fixes.

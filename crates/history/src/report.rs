@@ -146,6 +146,9 @@ pub struct CommitRow {
     /// Symbols that were changed outside and that it uses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub symbols: Vec<String>,
+    /// Names that it changes outside itself, the first 40 by the alphabet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     /// The series that it came in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<SeriesRef>,

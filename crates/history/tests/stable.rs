@@ -381,6 +381,19 @@ fn symbols_decide() {
     let with = verdicts(true);
     assert_eq!(with[0], (Verdict::SymbolSafe, vec![]));
     assert_eq!(with[1], (Verdict::NeedsAnalysis, vec!["new_member".to_owned()]));
+    let both = field_and_use(HEADER, head, &more);
+    assert_eq!(both.commits[0].changes, ["bpf_state", "new_member"]);
     let without = verdicts(false);
     assert!(without.iter().all(|(verdict, _)| *verdict == Verdict::NeedsAnalysis));
+}
+
+/// A commit that changes both sides names what it changes outside.
+fn field_and_use(header: &str, before: &str, after: &str) -> Report {
+    let mut b = Builder::default();
+    let text = verifier(&[]);
+    let root = b.commit("main", &[], "root", &[(VERIFIER, Some(&text)), (header, Some(before))]);
+    b.tag("v1", root);
+    let text = verifier(&[1]);
+    b.commit("main", &[root], "bpf: Both", &[(VERIFIER, Some(&text)), (header, Some(after))]);
+    support::report(&b.build("both-sides").path, Preset::Xu, "v1..main", &[])
 }
