@@ -6,7 +6,7 @@ use crate::cve::{Cve, CveStatus};
 use crate::figures;
 use crate::fixes::{FixGraph, Target};
 use crate::git::{GitError, Progress, Repository};
-use crate::ids::{Found, IdPrefix, ObjectId};
+use crate::ids::{Found, IdIndex, IdPrefix, ObjectId};
 use crate::message::Message;
 use crate::model::{Commit, CommitIndex, History};
 use crate::report::*;
@@ -43,6 +43,8 @@ pub struct Input<'a> {
 /// What several parts need.
 pub(crate) struct Context<'a> {
     pub(crate) history: &'a History,
+    /// Its commits by id.
+    pub(crate) by_id: IdIndex<CommitIndex>,
     pub(crate) boundary: &'a Boundary,
     pub(crate) repository: Option<&'a Repository>,
     pub(crate) cves: &'a [Cve],
@@ -64,6 +66,7 @@ pub fn analyse(input: Input<'_>, progress: &mut Progress<'_>) -> Result<Report, 
     let elsewhere = elsewhere(history, repository)?;
     let context = Context {
         history,
+        by_id: history.by_id(),
         boundary,
         repository,
         cve_of: cve_of(history, &cves),
@@ -321,11 +324,10 @@ impl Context<'_> {
 
     /// The vulnerabilities whose fix changes something inside, with whether it changes nothing outside.
     pub(crate) fn touching_cves(&self) -> Vec<(&Cve, bool)> {
-        let by_id = self.history.by_id();
         self.cves
             .iter()
             .filter_map(|cve| {
-                let known = cve.fixes.iter().filter_map(|id| by_id.get(id));
+                let known = cve.fixes.iter().filter_map(|id| self.by_id.get(id));
                 let of_commits = known.filter_map(|index| self.history.commit(index));
                 let files: Vec<_> = if cve.files.is_empty() {
                     of_commits.flat_map(|commit| &commit.files).collect()

@@ -111,7 +111,7 @@ impl Search<'_> {
     fn named(&self, index: CommitIndex) -> Vec<Prerequisite> {
         let history = self.context.history;
         let Some(commit) = history.commit(index) else { return Vec::new() };
-        let by_id = history.by_id();
+        let by_id = &self.context.by_id;
         let message = Message::parse(&commit.message);
         let row = |prefix: &IdPrefix| match by_id.find(prefix).one() {
             Some(known) => {
@@ -212,7 +212,7 @@ impl Search<'_> {
         mut take: impl FnMut(CommitIndex, Vec<FilePatch>),
     ) -> Result<()> {
         let history = self.context.history;
-        let by_id = history.by_id();
+        let by_id = &self.context.by_id;
         let ids = commits.iter().filter_map(|index| history.commit(*index)).map(|c| c.id).collect();
         repository.patches(ids, only, progress, |id, files| {
             if let Some(index) = by_id.get(&id) {
@@ -290,7 +290,7 @@ impl Search<'_> {
         files: &Files<'_>,
     ) -> Result<Vec<Lacked>> {
         let context = self.context;
-        let by_id = context.history.by_id();
+        let by_id = &context.by_id;
         let ids: Vec<ObjectId> = lines.keys().copied().collect();
         let mut lacked = Vec::new();
         for commit in repository.commits(&ids)? {
@@ -318,7 +318,7 @@ impl Search<'_> {
         needs: &mut Needs,
         progress: &mut Progress<'_>,
     ) -> Result<()> {
-        let by_id = self.context.history.by_id();
+        let by_id = &self.context.by_id;
         let mut order: Vec<&Commit> = lacked.iter().map(|one| &one.commit).collect();
         // Oldest first. Commits of a series often have the same second; the history has newer ones first.
         order.sort_by_key(|commit| (commit.date.seconds, Reverse(by_id.get(&commit.id))));
@@ -367,7 +367,7 @@ impl Search<'_> {
                 origins.add(commit.id, &files);
             }
         })?;
-        let by_id = history.by_id();
+        let by_id = &self.context.by_id;
         for (index, trial) in trials() {
             let rows = origins.of(&trial.wanted).into_iter().filter_map(|(id, lines)| {
                 let other = by_id.get(&id).filter(|other| *other != index)?;

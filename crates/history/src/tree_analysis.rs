@@ -178,7 +178,7 @@ fn try_out(
     progress: &mut Progress<'_>,
 ) -> Result<Trials> {
     let history = context.history;
-    let by_id = history.by_id();
+    let by_id = &context.by_id;
     let absent: Vec<CommitIndex> = asked
         .iter()
         .filter(|index| lookup.find(history, &context.patches, **index).is_none())
@@ -392,7 +392,7 @@ fn request(
     needs: &HashMap<CommitIndex, Needs>,
 ) -> Vec<RequestRow> {
     let history = context.history;
-    let by_id = history.by_id();
+    let by_id = &context.by_id;
     let mut wanted: HashMap<CommitIndex, (RequestKind, String)> = HashMap::new();
     let missing = || states.iter().filter(|state| state.status == Status::Missing);
     for state in missing() {
@@ -435,7 +435,7 @@ fn request(
 /// Vulnerabilities: by the CNA's pairs, with what the tree itself shows.
 fn security(context: &Context<'_>, tree: &Tree, report: &mut TreeReport, states: &[FixState]) {
     let Some(branch) = tree.branch.filter(|_| !context.cves.is_empty()) else { return };
-    let by_id = context.history.by_id();
+    let by_id = &context.by_id;
     let known: HashMap<CommitIndex, Status> =
         states.iter().map(|state| (state.commit, state.status)).collect();
     // The CNA's pairs may be older than the tree: an entry may name the vulnerability or be the fix.

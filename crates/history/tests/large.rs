@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Instant;
 use support::{Builder, Mark, source};
-use veristable_history::analysis::{Input, analyse};
+use veristable_history::analysis::analyse;
 use veristable_history::boundary::{Preset, VERIFIER};
 
 /// Peak of this process's memory in MiB, where the system tells.
@@ -73,17 +73,9 @@ fn a_hundred_thousand_commits() {
     let repo = stream(100_000).build("large");
     let before = peak();
     let started = Instant::now();
-    let (repository, boundary, history) = support::read(&repo.path, Preset::Xu, "");
+    let what = support::read(&repo.path, Preset::Xu, "");
     let read = started.elapsed();
-    let input = Input {
-        history: &history,
-        boundary: &boundary,
-        repository: Some(&repository),
-        trees: Vec::new(),
-        cves: Vec::new(),
-        with_patches: true,
-    };
-    let report = analyse(input, &mut |_, _| {}).unwrap();
+    let report = analyse(support::input(&what, true), &mut |_, _| {}).unwrap();
     let all = started.elapsed();
     eprintln!(
         "{} commits inside, {} sets: read {read:?}, all {all:?}, memory before {before:?} and after {:?} MiB",

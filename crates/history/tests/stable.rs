@@ -5,7 +5,7 @@
 mod support;
 
 use support::{Builder, Mark, Repo, source};
-use veristable_history::analysis::{Input, analyse};
+use veristable_history::analysis::analyse;
 use veristable_history::audit::{Status, TestStatus};
 use veristable_history::boundary::{Boundary, Preset, VERIFIER};
 use veristable_history::load;
@@ -365,17 +365,9 @@ fn symbols_decide() {
         &[(VERIFIER, Some(&last)), (HEADER, Some(&more))],
     );
     let repo = b.build("symbols");
-    let (repository, boundary, history) = support::read(&repo.path, Preset::Xu, "v1..main");
+    let what = support::read(&repo.path, Preset::Xu, "v1..main");
     let verdicts = |with_patches: bool| -> Vec<(Verdict, Vec<String>)> {
-        let input = Input {
-            history: &history,
-            boundary: &boundary,
-            repository: Some(&repository),
-            trees: Vec::new(),
-            cves: Vec::new(),
-            with_patches,
-        };
-        let report = analyse(input, &mut |_, _| {}).unwrap();
+        let report = analyse(support::input(&what, with_patches), &mut |_, _| {}).unwrap();
         report.commits.into_iter().map(|row| (row.verdict, row.symbols)).collect()
     };
     let with = verdicts(true);

@@ -125,19 +125,28 @@ pub fn read(path: &Path, preset: Preset, range: &str) -> (Repository, Boundary, 
     (repository, boundary, history)
 }
 
+/// What is asked of that, without trees.
+pub fn input<'a>(
+    (repository, boundary, history): &'a (Repository, Boundary, History),
+    with_patches: bool,
+) -> Input<'a> {
+    Input {
+        history,
+        boundary,
+        repository: Some(repository),
+        trees: Vec::new(),
+        cves: Vec::new(),
+        with_patches,
+    }
+}
+
 /// A report on that, with trees by their descriptions.
 pub fn report(path: &Path, preset: Preset, range: &str, trees: &[&str]) -> Report {
-    let (repository, boundary, history) = read(path, preset, range);
-    let tree = |text: &&str| load::tree(text, &boundary, Some(&repository), "main", &mut |_, _| {});
-    let input = Input {
-        history: &history,
-        boundary: &boundary,
-        repository: Some(&repository),
-        trees: trees.iter().map(|text| tree(text).unwrap()).collect(),
-        cves: Vec::new(),
-        with_patches: true,
-    };
-    analyse(input, &mut |_, _| {}).unwrap()
+    let what = read(path, preset, range);
+    let (repository, boundary, _) = &what;
+    let tree = |text: &&str| load::tree(text, boundary, Some(repository), "main", &mut |_, _| {});
+    let trees = trees.iter().map(|text| tree(text).unwrap()).collect();
+    analyse(Input { trees, ..input(&what, true) }, &mut |_, _| {}).unwrap()
 }
 
 /// Runs git with nobody's configuration.
