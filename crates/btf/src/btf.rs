@@ -26,6 +26,8 @@ pub struct Btf<'a> {
     header: Header,
     /// For each own type, where it begins in `bytes`.
     offsets: Cow<'a, [u32]>,
+    /// Which kinds they are of.
+    kinds: Kinds,
     /// The own types that have names, sorted by name, then id.
     names: Option<Cow<'a, [u32]>>,
     base: Option<Base<'a>>,
@@ -159,17 +161,18 @@ impl<'a> Btf<'a> {
                 base.pointer_size,
             ),
         };
-        let offsets = match indexes.offsets {
+        let (offsets, kinds) = match indexes.offsets {
             Some(offsets) => {
                 check_offsets(&offsets, &header)?;
-                offsets
+                (offsets, Kinds::ANY)
             }
             None => {
                 let layouts = [
                     header.layout.of(&bytes),
                     base.as_ref().map_or(&[][..], |base| base.get().layout()),
                 ];
-                Cow::Owned(index_types(&bytes, &header, layouts, first_id)?)
+                let (offsets, kinds) = index_types(&bytes, &header, layouts, first_id)?;
+                (Cow::Owned(offsets), kinds)
             }
         };
         if u32::try_from(offsets.len()).ok().and_then(|n| n.checked_add(first_id)).is_none() {
@@ -179,7 +182,17 @@ impl<'a> Btf<'a> {
             check_names(names, first_id, offsets.len())?;
         }
         let names = indexes.names;
-        Ok(Self { bytes, header, offsets, names, base, first_id, first_string, pointer_size })
+        Ok(Self {
+            bytes,
+            header,
+            offsets,
+            kinds,
+            names,
+            base,
+            first_id,
+            first_string,
+            pointer_size,
+        })
     }
 
     /// Copies what is borrowed, so that the value stands alone.
@@ -192,6 +205,7 @@ impl<'a> Btf<'a> {
             bytes: Cow::Owned(self.bytes.into_owned()),
             header: self.header,
             offsets: Cow::Owned(self.offsets.into_owned()),
+            kinds: self.kinds,
             names: self.names.map(|names| Cow::Owned(names.into_owned())),
             base,
             first_id: self.first_id,
@@ -317,7 +331,7 @@ impl<'a> Btf<'a> {
     }
 
     fn shape(&self, kind: u8) -> Option<Shape> {
-        Shape::of(Kind::from_number(kind)).or_else(|| {
+        Shape::of_number(kind).or_else(|| {
             Shape::from_layout(self.layout(), kind)
                 .or_else(|| Shape::from_layout(self.base()?.layout(), kind))
         })
@@ -326,6 +340,17 @@ impl<'a> Btf<'a> {
     /// The own types, in the order of their ids.
     pub fn types(&self) -> impl Iterator<Item = Type<'_>> + Clone {
         (0..self.offsets.len()).filter_map(|index| self.own_type(index))
+    }
+
+    /// The own types of one kind, in the order of their ids. Of the others only the kind is read.
+    pub fn types_of(&self, kind: Kind) -> impl Iterator<Item = Type<'_>> + Clone {
+        let info = |offset: u32| u32_at(self.bytes.get(offset as usize..)?, 4);
+        let is_of = move |offset: u32| {
+            info(offset).is_some_and(|info| Kind::from_number(info_kind(info)) == kind)
+        };
+        let offsets: &[u32] = if self.kinds.may_have(kind) { &self.offsets } else { &[] };
+        let of_kind = offsets.iter().enumerate().filter(move |(_, offset)| is_of(**offset));
+        of_kind.filter_map(|(index, _)| self.own_type(index))
     }
 
     /// All types, first those of the base, without `void`.
@@ -350,6 +375,18 @@ impl<'a> Btf<'a> {
         rest.get(..len).ok_or(missing)
     }
 
+    /// Whether there is a string at this offset: [`Btf::string`] without looking for its end.
+    pub fn has_string(&self, offset: u32) -> bool {
+        let mut btf: &Btf<'_> = self;
+        while offset < btf.first_string {
+            let Some(base) = btf.base() else { return false };
+            btf = base;
+        }
+        // The strings end with a zero, or there are none.
+        let at = usize::try_from(offset.wrapping_sub(btf.first_string)).unwrap_or(usize::MAX);
+        at < btf.string_section().len()
+    }
+
     /// The string at this offset as UTF-8.
     ///
     /// # Errors
@@ -367,7 +404,7 @@ impl<'a> Btf<'a> {
     /// The tags on a declaration and on its members or parameters: tag and text. Looks at all own
     /// types; for more than a few questions use a [`crate::DeclTagIndex`].
     pub fn decl_tags(&self, target: TypeId) -> impl Iterator<Item = (DeclTag, &str)> {
-        self.types().filter(|ty| ty.kind() == Kind::DeclTag).filter_map(move |ty| {
+        self.types_of(Kind::DeclTag).filter_map(move |ty| {
             let tag = ty.as_decl_tag().filter(|tag| tag.target == target)?;
             Some((tag, ty.name()))
         })
@@ -407,35 +444,64 @@ fn index_types(
     header: &Header,
     layouts: [&[u8]; 2],
     first_id: u32,
-) -> Result<Vec<u32>, Error> {
+) -> Result<(Vec<u32>, Kinds), Error> {
     let section = header.types.of(bytes);
+    let start = u32::try_from(header.types.start).ok();
+    let start = start.filter(|_| u32::try_from(header.types.end()).is_ok());
+    let start =
+        start.ok_or(Error::BadHeader { problem: "the type section is past 4 GiB", offset: 8 })?;
     // Most types are longer than the minimum of 12 bytes.
     let mut offsets = Vec::with_capacity(section.len() / 24);
-    let mut at = 0;
-    while at < section.len() {
-        let offset = header.types.start.saturating_add(at);
-        let short = |what, needed| truncated(what, offset, needed, header.types.end());
-        let info = section.get(at..).and_then(|rest| rest.first_chunk::<TYPE_LEN>());
-        let info = info.and_then(|head| u32_at(head, 4)).ok_or(short("type", TYPE_LEN as u64))?;
+    let mut kinds = Kinds::NONE;
+    let mut rest = section;
+    while !rest.is_empty() {
+        let offset = start.saturating_add(saturate(section.len().saturating_sub(rest.len())));
+        let short = |needed| truncated("type", offset as usize, needed, header.types.end());
+        let Some((&[_, _, _, _, a, b, c, d, ..], tail)) = rest.split_first_chunk::<TYPE_LEN>()
+        else {
+            return Err(short(TYPE_LEN as u64));
+        };
+        let info = u32::from_le_bytes([a, b, c, d]);
         let kind = info_kind(info);
-        let shape = Shape::of(Kind::from_number(kind))
+        kinds.add(kind);
+        let shape = Shape::of_number(kind)
             .or_else(|| layouts.iter().find_map(|layout| Shape::from_layout(layout, kind)));
         let shape = shape.ok_or_else(|| Error::UnknownKind {
             id: TypeId(first_id.saturating_add(saturate(offsets.len()))),
             kind,
-            offset,
+            offset: offset as usize,
         })?;
-        let len = TYPE_LEN as u64 + shape.tail_len(info_vlen(info));
-        let left = section.len().saturating_sub(at);
-        let len = usize::try_from(len).ok().filter(|len| *len <= left);
-        let len = len.ok_or(short("type", TYPE_LEN as u64 + shape.tail_len(info_vlen(info))))?;
-        offsets.push(u32::try_from(offset).map_err(|_| Error::BadHeader {
-            problem: "the type section is past 4 GiB",
-            offset: 8,
-        })?);
-        at = at.saturating_add(len);
+        let len = shape.tail_len(info_vlen(info));
+        let Some(next) = usize::try_from(len).ok().and_then(|len| tail.get(len..)) else {
+            return Err(short(TYPE_LEN as u64 + len));
+        };
+        offsets.push(offset);
+        rest = next;
     }
-    Ok(offsets)
+    Ok((offsets, kinds))
+}
+
+/// Which kinds of types there are, a bit each: most programs have no tags, and are asked for them often.
+#[derive(Clone, Copy)]
+struct Kinds(u32);
+
+impl Kinds {
+    const NONE: Self = Self(0);
+    /// It was not looked.
+    const ANY: Self = Self(u32::MAX);
+
+    fn add(&mut self, kind: u8) {
+        self.0 |= Self::bit(kind);
+    }
+
+    fn may_have(self, kind: Kind) -> bool {
+        self.0 & Self::bit(kind.number()) != 0
+    }
+
+    /// Kinds that do not fit share the last bit.
+    fn bit(kind: u8) -> u32 {
+        1 << kind.min(31)
+    }
 }
 
 /// Whether an index of offsets may belong to the data.

@@ -210,6 +210,23 @@ impl Shape {
         Some(Self { once, each })
     }
 
+    /// As [`Shape::of`], by the number of the kind.
+    #[inline]
+    pub(crate) fn of_number(kind: u8) -> Option<Self> {
+        /// Kinds have seven bits.
+        const COUNT: usize = 128;
+        const SHAPES: [Option<Shape>; COUNT] = {
+            let mut shapes = [None; COUNT];
+            let mut number = 0;
+            while number < COUNT {
+                shapes[number] = Shape::of(Kind::from_number(number as u8));
+                number += 1;
+            }
+            shapes
+        };
+        SHAPES.get(usize::from(kind)).copied().flatten()
+    }
+
     /// The shape of `kind` by a layout table, `None` if it is not in there or not aligned
     /// (`btf_type_size_unknown` of libbpf 1.8).
     pub(crate) fn from_layout(layout: &[u8], kind: u8) -> Option<Self> {

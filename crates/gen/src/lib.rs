@@ -27,3 +27,12 @@ pub use choices::Choices;
 pub use minimise::minimise;
 pub use program::{GENERATION, Generator, Options};
 pub use random::Random;
+
+/// What is unsupported in generated programs because the kernel dies of it: it takes a map's record
+/// of special fields for granted, or another pointer for a map's (`KF_ARG_PTR_TO_MAP`,
+/// `check_map_field_pointer`).
+pub const DEADLY: [&str; 3] = [
+    "kfunc argument map without special fields",
+    "kfunc argument map from another pointer",
+    "work queue in a map without special fields",
+];

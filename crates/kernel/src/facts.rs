@@ -4,6 +4,7 @@
 use crate::{ArgType, BtfKind, KfuncFlags, RegType, RetType};
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use veristable_btf::TypeId;
 
 /// A type of the kernel's BTF, by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +15,16 @@ pub struct TypeRef<'k> {
     pub name: &'k str,
     /// Id in the BTF of this kernel; `None` if it is to be looked up by name.
     pub id: Option<u32>,
+}
+
+/// What a program of one type gets as its context (a pair of members of `struct bpf_ctx_convert`,
+/// `kernel/bpf/btf.c`), as types of the kernel's BTF.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ContextTypes {
+    /// As programs see it, e.g. `__sk_buff`.
+    pub program: TypeId,
+    /// As the kernel has it, e.g. `sk_buff`; often a pointer or a number where there is no structure.
+    pub kernel: TypeId,
 }
 
 /// Which kernel type belongs to a helper's argument or return value.
@@ -78,7 +89,10 @@ pub struct Helper<'k> {
     pub allowed: Allowed,
 }
 
-#[expect(clippy::large_enum_variant, reason = "asked once for each call, not stored")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a verification asks about few helpers, most of which it may call"
+)]
 /// Whether a program may call a helper (`get_helper_proto` of `kernel/bpf/verifier.c`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HelperAnswer<'k> {

@@ -31,10 +31,10 @@ mod types;
 pub use behaviour::{Behaviour, Behaviours, DesignId, Limits};
 pub use errno::errno_name;
 pub use facts::{
-    Allowed, CtxAccess, CtxAnswer, CtxField, Direction, FactKind, Helper, HelperAnswer, HelperArg,
-    HelperBtf, IterTarget, JitFeature, Kfunc, KfuncRef, LsmHook, MapTypeFacts, NameList, Origin,
-    ProgTypeFacts, ReturnRange, Sleepable, StructOps, StructOpsMember, Tracepoint, TypeRef,
-    TypedArg,
+    Allowed, ContextTypes, CtxAccess, CtxAnswer, CtxField, Direction, FactKind, Helper,
+    HelperAnswer, HelperArg, HelperBtf, IterTarget, JitFeature, Kfunc, KfuncRef, LsmHook,
+    MapTypeFacts, NameList, Origin, ProgTypeFacts, ReturnRange, Sleepable, StructOps,
+    StructOpsMember, Tracepoint, TypeRef, TypedArg,
 };
 pub use ids::{AttachType, HelperId, MapType, ProgType};
 pub use profile::Profile;

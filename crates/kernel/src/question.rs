@@ -2,10 +2,10 @@
 //! The questions that the linker and the verifier ask of a kernel.
 
 use crate::{
-    ArgBase, AttachType, Behaviours, CtxAccess, CtxAnswer, DesignId, FactKind, HelperAnswer,
-    HelperId, IterTarget, JitFeature, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook, MapType,
-    MapTypeFacts, NameList, Origin, ProgType, ProgTypeFacts, RegBase, RegType, ReturnRange,
-    Sleepable, StructOps, StructOpsMember, Tracepoint, TypeRef,
+    ArgBase, AttachType, Behaviours, ContextTypes, CtxAccess, CtxAnswer, DesignId, FactKind,
+    HelperAnswer, HelperId, IterTarget, JitFeature, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook,
+    MapType, MapTypeFacts, NameList, Origin, ProgType, ProgTypeFacts, RegBase, RegType,
+    ReturnRange, Sleepable, StructOps, StructOpsMember, Tracepoint, TypeRef,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -46,7 +46,7 @@ pub type Answer<T> = Result<Option<T>, Fact>;
 /// The answers hold for a loader with `CAP_BPF` and `CAP_PERFMON`. `bpf_base_func_proto`
 /// (`kernel/bpf/helpers.c`) offers fewer helpers without them, which the tables do not show: who
 /// verifies for such a loader must treat every helper that is answered as available as unknown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProgContext<'a> {
     /// Program type; for `EXT` programs that of the target.
     pub prog_type: ProgType,
@@ -151,6 +151,12 @@ pub trait Kernel {
     /// # Errors
     /// If it is not known.
     fn prog_type(&self, program: &ProgContext<'_>) -> Answer<ProgTypeFacts<'_>>;
+
+    /// The context of programs of a type by the kernel's BTF. `Ok(None)`: that does not say.
+    ///
+    /// # Errors
+    /// If the BTF is not known.
+    fn context_types(&self, prog_type: ProgType) -> Answer<ContextTypes>;
 
     /// What a program may return from its main function. For struct_ops programs the BTF of the
     /// member decides.

@@ -51,6 +51,8 @@ pub struct LoadOptions {
     pub timeout: Duration,
     /// Whether to fetch the rewritten instructions of loaded programs.
     pub want_xlated: bool,
+    /// Whether to measure the kernel's memory, see [`Memory`]. Such answers are not remembered.
+    pub want_memory: bool,
 }
 
 impl LoadOptions {
@@ -65,8 +67,29 @@ impl Default for LoadOptions {
             log_size: Self::MAX_LOG,
             timeout: Duration::from_secs(20),
             want_xlated: false,
+            want_memory: false,
         }
     }
+}
+
+/// What one load took of the kernel's memory: how far the peak of a fresh control group
+/// (`memory.peak`, cgroup v2) rises above what was in use before `BPF_PROG_LOAD`.
+///
+/// Maps and BTF exist by then and do not count; what the program itself keeps does. Kernels charge
+/// groups 64 pages at a time, so that less than 256 KiB on 4-KiB pages says little. The verifier's
+/// states are charged by 6.18 and not by 6.12.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub enum Memory {
+    /// It was not measured.
+    #[default]
+    NotAsked,
+    /// So many bytes.
+    Rise(u64),
+    /// It cannot be measured there.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What became of one load.
@@ -138,6 +161,9 @@ pub struct Answer {
     /// A warning that the kernel printed while it judged this program (`WARNING:`, `BUG:`,
     /// `verifier bug`), although it went on.
     pub splat: Option<String>,
+    /// Memory that the load took. It travels beside the answer, whose kept form is older.
+    #[serde(skip)]
+    pub memory: Memory,
 }
 
 impl Answer {
@@ -156,6 +182,7 @@ impl Answer {
             verified_insns: None,
             xlated: None,
             splat: None,
+            memory: Memory::NotAsked,
         }
     }
 

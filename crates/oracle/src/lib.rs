@@ -11,6 +11,7 @@
 mod answer;
 mod batch;
 mod cache;
+mod cgroup;
 pub mod danger;
 mod error;
 pub mod guest;
@@ -23,7 +24,7 @@ mod remember;
 mod supervise;
 mod sys;
 
-pub use answer::{Answer, LoadOptions, Oracle, Verdict};
+pub use answer::{Answer, LoadOptions, Memory, Oracle, Verdict};
 pub use error::{OracleError, errno_name};
 pub use guest::{Guest, GuestOptions};
 pub use live::Live;

@@ -19,8 +19,9 @@ use veristable_program::{
     Attach, Blob, Capabilities, FdEntry, FixupKind, InfoTable, MapDesc, MapFlags, MapSpec,
 };
 
-use crate::answer::{Answer, LoadOptions, Verdict};
+use crate::answer::{Answer, LoadOptions, Memory, Verdict};
 use crate::batch::{Batch, ProgItem, Target};
+use crate::cgroup;
 use crate::error::errno_name;
 use crate::sys::{self, LogTarget, MapCreate, ProgLoad, SharedMem, Table};
 
@@ -73,6 +74,7 @@ struct Loaded {
     log_len: usize,
     log_true_size: u32,
     wall_ns: u64,
+    memory: Memory,
 }
 
 impl<'a> Loader<'a> {
@@ -102,7 +104,8 @@ impl<'a> Loader<'a> {
     fn ask(&mut self, item: &ProgItem, options: &LoadOptions) -> Prepared<(Answer, usize)> {
         self.forget_owned_maps();
         self.trim_maps(item);
-        let first = self.prog_load(item, options.log_level, options.log_size)?;
+        let measured = options.want_memory;
+        let first = self.prog_load(item, options.log_level, options.log_size, measured)?;
         let mut answer = Answer::bare(Verdict::Loaded);
         answer.log_level = options.log_level;
         answer.wall_ns = first.wall_ns;
@@ -114,10 +117,11 @@ impl<'a> Loader<'a> {
         let load = if overflow {
             answer.log_truncated = true;
             answer.log_level = 4;
-            self.prog_load(item, 4, options.log_size.max(1 << 20))?
+            self.prog_load(item, 4, options.log_size.max(1 << 20), measured)?
         } else {
             first
         };
+        answer.memory = load.memory;
         match load.result {
             Ok(prog) => {
                 // The load stands even if the kernel tells nothing more about it.
@@ -133,7 +137,13 @@ impl<'a> Loader<'a> {
     }
 
     /// Prepares everything and calls `BPF_PROG_LOAD`, with at most two tries for want of memory.
-    fn prog_load(&mut self, item: &ProgItem, level: u32, size: u32) -> Prepared<Loaded> {
+    fn prog_load(
+        &mut self,
+        item: &ProgItem,
+        level: u32,
+        size: u32,
+        measured: bool,
+    ) -> Prepared<Loaded> {
         let request = &item.request;
         for map in &item.maps {
             self.ensure_map(*map, request.capabilities)?;
@@ -172,11 +182,13 @@ impl<'a> Loader<'a> {
             fd_array_cnt: if request.fd_array_counted { request.fd_array.len() as u32 } else { 0 },
             log: (level != 0).then_some(LogTarget { level, size, buffer: self.log }),
         };
+        let once = || sys::lower_privileges(request.capabilities, || timed_load(&load));
+        let (outcome, memory) =
+            if measured { cgroup::measure(once) } else { (once(), Memory::NotAsked) };
         let (result, log_true_size, wall_ns) =
-            sys::lower_privileges(request.capabilities, || timed_load(&load))
-                .map_err(|error| NotAsked(format!("cannot drop capabilities: {error}")))?;
+            outcome.map_err(|error| NotAsked(format!("cannot drop capabilities: {error}")))?;
         let log_len = if level == 0 { 0 } else { self.log.text_len(size as usize) };
-        Ok(Loaded { result, log_len, log_true_size, wall_ns })
+        Ok(Loaded { result, log_len, log_true_size, wall_ns, memory })
     }
 
     /// The instructions with descriptors and addresses in place.
@@ -285,7 +297,7 @@ impl<'a> Loader<'a> {
         let Some(item) = self.batch.targets.get(number as usize) else {
             return Err(NotAsked("the target program is not in the batch".into()));
         };
-        let load = self.prog_load(item, 4, 1 << 20)?;
+        let load = self.prog_load(item, 4, 1 << 20, false)?;
         let fd = load.result.map_err(|error| {
             let log = self.log.copy(0, load.log_len);
             let log = String::from_utf8_lossy(&log);

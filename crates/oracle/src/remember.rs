@@ -90,13 +90,17 @@ impl Remembered {
         self.inner.as_mut().ok_or_else(|| OracleError::BadSpec(self.name.clone()))
     }
 
+    /// Nothing for what is not kept.
     fn fingerprint(&self, request: &LoadRequest, options: &LoadOptions) -> Option<Fingerprint> {
+        if options.want_memory {
+            return None;
+        }
         let mut request = request.clone();
         // The options override it.
         request.log = LogRequest::default();
         let mut hash = Sha256::new();
         hash.update(request.to_bytes().ok()?);
-        let LoadOptions { log_level, log_size, want_xlated, timeout: _ } = *options;
+        let LoadOptions { log_level, log_size, want_xlated, timeout: _, want_memory: _ } = *options;
         // Loaders of generation 1 shared maps of programs between loads, and created every map with
         // all capabilities.
         let owned = request.maps.iter().any(|map| map.spec.map_type.belongs_to_programs());

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use veristable_program::FixupKind;
 
-use crate::answer::{Answer, LoadOptions, Verdict};
+use crate::answer::{Answer, LoadOptions, Memory, Verdict};
 use crate::batch::Batch;
 use crate::kmsg::Kmsg;
 use crate::loader::{Loader, Symbols};
@@ -239,7 +239,10 @@ impl Worker {
         }
         let mut bytes = vec![0; len as usize];
         self.reports.read_exact(&mut bytes).ok()?;
-        postcard::from_bytes(&bytes).ok()
+        let (mut answer, memory, log_len): (Answer, Memory, usize) =
+            postcard::from_bytes(&bytes).ok()?;
+        answer.memory = memory;
+        Some((answer, log_len))
     }
 }
 
@@ -255,7 +258,9 @@ fn work(
 ) {
     let mut loader = Loader::new(batch, symbols, log);
     for item in batch.programs.iter().skip(from) {
-        let report = loader.load(item, options);
+        let (mut answer, log_len) = loader.load(item, options);
+        let memory = std::mem::take(&mut answer.memory);
+        let report = (answer, memory, log_len);
         let Ok(bytes) = postcard::to_stdvec(&report) else { return };
         let Ok(len) = u32::try_from(bytes.len()) else { return };
         let sent =

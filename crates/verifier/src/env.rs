@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! What all phases of one verification share.
 
-use crate::analysis::btf_info::{FuncInfo, LineInfo};
+use crate::analysis::btf_info::FuncInfo;
+use crate::analysis::calls::KnownHelpers;
+use crate::analysis::graph::Graph;
 use crate::analysis::kfuncs::Kfunc;
 use crate::analysis::maps::{MapBtf, UsedBtf, UsedMap};
 use crate::analysis::record::Records;
@@ -10,9 +12,10 @@ use crate::domain::Rules;
 use crate::errno::Errno;
 use crate::log::state::StateNames;
 use crate::mem::{Budget, List, SmallList, Text};
-use crate::messages::Message;
+use crate::messages::{Message, Path};
 use crate::options::{Machine, Meter, Options};
 use crate::outcome::{Abort, Feature, Stats, Step, Stop};
+use crate::prune::Concerns;
 use crate::state::BtfRef;
 use crate::target::TargetProgram;
 use crate::trace::{Event, Level, Observer};
@@ -63,6 +66,8 @@ pub struct Env<'a, O: Observer> {
     pub kfuncs: List<Kfunc<'a>>,
     /// Whether kfuncs may be called at all; tested at the first call.
     pub(crate) kfuncs_allowed: bool,
+    /// Helpers that the analyses asked for.
+    pub(crate) known_helpers: KnownHelpers<'a>,
     /// The maps in use, in the order in which they were met (`resolve_pseudo_ldimm64`).
     pub used_maps: List<UsedMap>,
     /// Special fields of map values and of allocated objects, as they are asked for.
@@ -176,12 +181,16 @@ pub struct Code {
     pub aux: List<InsnAux>,
     /// All instructions in post-order, grouped by subprogram ([`Subprog::postorder`]).
     pub postorder: List<u32>,
+    /// Where each slot stands in [`Code::postorder`]; `u32::MAX` if nothing leads to it.
+    pub places: List<u32>,
+    /// Where control goes; empty where no post-order is computed.
+    pub graph: Graph,
     /// The number of strongly connected components with an id; ids are 1 to this.
     pub scc_count: u32,
     /// Function info, one per subprogram; empty if the program brings none.
     pub func_info: List<FuncInfo>,
-    /// Line info, ascending; empty if the program brings none.
-    pub line_info: List<LineInfo>,
+    /// How many records of line info the program brings, all tested and ascending.
+    pub lines: u32,
 }
 
 impl Code {
@@ -274,6 +283,8 @@ pub struct InsnAux {
     pub live_regs: u16,
     /// The strongly connected component, 0 if it is in none.
     pub scc: u32,
+    /// What must be sought for precision to stop at it.
+    pub(crate) concerns: Concerns,
     /// For the call in the middle of a fastcall pattern: how many spills belong to it.
     pub fastcall_spills: u8,
     /// The typed instruction.
@@ -432,6 +443,7 @@ impl<'a, O: Observer> Env<'a, O> {
             hidden_subprogram: false,
             kfuncs: List::new(),
             kfuncs_allowed: false,
+            known_helpers: KnownHelpers::default(),
             used_maps: List::new(),
             records: Records::default(),
             used_btfs: List::new(),
@@ -542,6 +554,17 @@ impl<'a, O: Observer> Env<'a, O> {
         let message = message.into();
         let errno = message.errno().unwrap_or(Errno::EINVAL);
         self.reject_with(errno, message)
+    }
+
+    /// Refuses for a reason that cannot occur in the kernel without a bug there.
+    pub(crate) fn bug<T>(&mut self, what: core::fmt::Arguments<'_>) -> Step<T> {
+        self.reject(Path::Bug { what: Text::format(what) })
+    }
+
+    /// Whether an instruction has a mark.
+    #[inline]
+    pub(crate) fn has_flag(&self, insn: u32, flag: InsnFlags) -> Result<bool, Abort> {
+        Ok(self.code.aux(insn)?.flags.contains(flag))
     }
 
     /// As [`Env::reject`], with another errno than the table's.

@@ -146,7 +146,7 @@ impl Load<'_> {
         let programs = Programs { btf: btf.as_ref(), target: target.as_ref(), map_btfs: &map_btfs };
         let mut env = Env::new(request, kernel, options, D::DIALECT, programs, observer);
         if let Err(stop) = analysis::gate::check(&mut env) {
-            return conclude(&mut env, Err(stop), false);
+            return conclude(&mut env, options, Err(stop), false);
         }
         let mut result = env.load_code();
         for phase in D::PHASES {
@@ -156,15 +156,16 @@ impl Load<'_> {
             result = run_phase::<D, O>(*phase, &mut env);
         }
         if matches!(result, Ok(()) | Err(Stop::Rejected(_))) {
-            env.finish_stats();
-            if let Err(errno) = env.observer.finish() {
+            if let Err(abort) = env.finish_stats() {
+                result = Err(Stop::Aborted(abort));
+            } else if let Err(errno) = env.observer.finish() {
                 result = Err(Stop::Rejected(errno));
             }
         }
         if result.is_ok() {
             result = accepted(&env).map_err(Stop::Aborted);
         }
-        conclude(&mut env, result, true)
+        conclude(&mut env, options, result, true)
     }
 }
 
@@ -200,7 +201,15 @@ fn run_phase<D: Design, O: Observer>(phase: Phase, env: &mut Env<'_, O>) -> Step
     }
 }
 
-fn conclude<O: Observer>(env: &mut Env<'_, O>, result: Step, in_verifier: bool) -> Outcome {
+fn conclude<O: Observer>(
+    env: &mut Env<'_, O>,
+    options: &Options<'_>,
+    result: Step,
+    in_verifier: bool,
+) -> Outcome {
+    if let Some(peak) = options.peak {
+        peak.set(peak.get().max(env.budget.peak()));
+    }
     let stats = core::mem::take(&mut env.stats);
     match result {
         Ok(()) => Outcome::Accepted(Accepted { stats }),

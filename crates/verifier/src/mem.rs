@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::num::NonZeroU32;
 use core::ops::{Deref, DerefMut};
 
 /// How many bytes may be in use, and how many are.
@@ -99,6 +100,17 @@ impl<T> List<T> {
         Ok(list)
     }
 
+    /// An empty row with room for `len` items.
+    ///
+    /// # Errors
+    ///
+    /// If memory or the budget does not suffice.
+    pub fn with_room(budget: &Budget, len: usize) -> Result<Self, Abort> {
+        let mut list = Self::new();
+        list.reserve_exact(budget, len)?;
+        Ok(list)
+    }
+
     /// A row with the items of an iterator.
     ///
     /// # Errors
@@ -126,7 +138,10 @@ impl<T> List<T> {
     where
         T: Clone,
     {
-        Self::collect(budget, self.items.iter().cloned())
+        let mut list = Self::new();
+        list.reserve_exact(budget, self.items.len())?;
+        list.items.extend_from_slice(&self.items);
+        Ok(list)
     }
 
     fn reserve_exact(&mut self, budget: &Budget, more: usize) -> Result<(), Abort> {
@@ -156,11 +171,38 @@ impl<T> List<T> {
     /// If memory or the budget does not suffice.
     #[inline]
     pub fn push(&mut self, budget: &Budget, item: T) -> Result<(), Abort> {
-        if self.items.len() == self.items.capacity() {
-            let double = self.items.capacity().saturating_mul(2).max(4);
-            self.grow_to(budget, double)?;
-        }
+        self.make_room(budget)?;
         self.items.push(item);
+        Ok(())
+    }
+
+    /// Makes room for one more item.
+    #[inline]
+    fn make_room(&mut self, budget: &Budget) -> Result<(), Abort> {
+        if self.items.len() < self.items.capacity() {
+            return Ok(());
+        }
+        /// Above so many bytes rows grow by a quarter: they are moved more often, but less of them
+        /// stays unused.
+        const LARGE: usize = 1 << 16;
+        let now = self.items.capacity();
+        let large = now.saturating_mul(size_of::<T>()) >= LARGE;
+        let more = if large { now / 4 } else { now };
+        self.grow_to(budget, now.saturating_add(more.max(4)))
+    }
+
+    /// Adds a copy of the item at `index`, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// If memory or the budget does not suffice, or there is no such item.
+    pub fn push_copy(&mut self, budget: &Budget, index: usize) -> Result<(), Abort>
+    where
+        T: Copy,
+    {
+        self.at(index)?;
+        self.make_room(budget)?;
+        self.items.extend_from_within(index..=index);
         Ok(())
     }
 
@@ -271,17 +313,65 @@ impl<T: fmt::Debug> fmt::Debug for List<T> {
     }
 }
 
+/// A set of small numbers, one bit each.
+#[derive(Debug, Default)]
+pub struct BitSet {
+    words: List<u64>,
+}
+
+impl BitSet {
+    /// An empty set for the numbers below `len`.
+    ///
+    /// # Errors
+    ///
+    /// If memory or the budget does not suffice.
+    pub fn new(budget: &Budget, len: usize) -> Result<Self, Abort> {
+        Ok(Self { words: List::filled(budget, len.div_ceil(64), 0)? })
+    }
+
+    /// Adds a number; one that is too large is left out.
+    #[inline]
+    pub fn insert(&mut self, number: u32) {
+        if let Some(word) = self.words.get_mut(number as usize / 64) {
+            *word |= 1 << (number % 64);
+        }
+    }
+
+    /// Takes the smallest number from `from` on out.
+    #[inline]
+    pub fn take_from(&mut self, from: u32) -> Option<u32> {
+        let mut mask = u64::MAX << (from % 64);
+        let first = from as usize / 64;
+        for (index, word) in self.words.iter_mut().enumerate().skip(first) {
+            let bits = *word & mask;
+            if bits != 0 {
+                let bit = bits.trailing_zeros();
+                *word &= !(1 << bit);
+                return u32::try_from(index).ok()?.checked_mul(64)?.checked_add(bit);
+            }
+            mask = u64::MAX;
+        }
+        None
+    }
+}
+
 /// The index of an item in an [`Arena`].
 pub struct Id<T> {
-    index: u32,
+    /// The index and one more, so that an optional id takes no more memory.
+    after: NonZeroU32,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T> Id<T> {
+    fn new(index: u32) -> Result<Self, Abort> {
+        let after = index.checked_add(1).and_then(NonZeroU32::new).ok_or(Abort::OutOfMemory)?;
+        Ok(Self { after, item: PhantomData })
+    }
+
     /// The plain number, e.g. as an index into a parallel row.
     #[must_use]
     pub const fn number(self) -> u32 {
-        self.index
+        self.after.get() - 1
     }
 }
 
@@ -293,7 +383,7 @@ impl<T> Clone for Id<T> {
 impl<T> Copy for Id<T> {}
 impl<T> PartialEq for Id<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.index == other.index
+        self.after == other.after
     }
 }
 impl<T> Eq for Id<T> {}
@@ -304,17 +394,17 @@ impl<T> PartialOrd for Id<T> {
 }
 impl<T> Ord for Id<T> {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        self.index.cmp(&other.index)
+        self.after.cmp(&other.after)
     }
 }
 impl<T> core::hash::Hash for Id<T> {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
-        self.index.hash(state);
+        self.after.hash(state);
     }
 }
 impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.index)
+        write!(f, "#{}", self.number())
     }
 }
 
@@ -325,6 +415,7 @@ pub struct Arena<T> {
     len: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Slot<T> {
     Used(T),
     Free(Option<u32>),
@@ -377,17 +468,56 @@ impl<T> Arena<T> {
             }
         };
         self.len += 1;
-        Ok(Id { index, item: PhantomData })
+        Id::new(index)
+    }
+
+    /// Adds a copy of an item: one copy in memory, and none on the way.
+    ///
+    /// # Errors
+    ///
+    /// If memory or the budget does not suffice, or the item is not there.
+    pub fn insert_copy(&mut self, budget: &Budget, of: Id<T>) -> Result<Id<T>, Abort>
+    where
+        T: Copy,
+    {
+        self.at(of)?;
+        let from = of.number() as usize;
+        let index = match self.free {
+            Some(index) => {
+                let places = self.slots.get_disjoint_mut([from, index as usize]);
+                let Ok([from, to]) = places else { return Err(Abort::Internal("free arena item")) };
+                if let Slot::Free(next) = *to {
+                    self.free = next;
+                }
+                *to = *from;
+                index
+            }
+            None => {
+                let index = u32::try_from(self.slots.len()).map_err(|_| Abort::OutOfMemory)?;
+                self.slots.push_copy(budget, from)?;
+                index
+            }
+        };
+        self.len += 1;
+        Id::new(index)
+    }
+
+    /// As [`Arena::remove`], for an item that nobody wants.
+    pub fn discard(&mut self, id: Id<T>) {
+        let Some(slot @ Slot::Used(_)) = self.slots.get_mut(id.number() as usize) else { return };
+        *slot = Slot::Free(self.free);
+        self.free = Some(id.number());
+        self.len = self.len.saturating_sub(1);
     }
 
     /// Takes an item out; its place is free again.
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
-        let slot = self.slots.get_mut(id.index as usize)?;
+        let slot = self.slots.get_mut(id.number() as usize)?;
         if matches!(slot, Slot::Free(_)) {
             return None;
         }
         let Slot::Used(item) = core::mem::replace(slot, Slot::Free(self.free)) else { return None };
-        self.free = Some(id.index);
+        self.free = Some(id.number());
         self.len = self.len.saturating_sub(1);
         Some(item)
     }
@@ -396,7 +526,7 @@ impl<T> Arena<T> {
     #[inline]
     #[must_use]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        match self.slots.get(id.index as usize) {
+        match self.slots.get(id.number() as usize) {
             Some(Slot::Used(item)) => Some(item),
             _ => None,
         }
@@ -405,7 +535,7 @@ impl<T> Arena<T> {
     /// The item, if it has not been removed.
     #[inline]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        match self.slots.get_mut(id.index as usize) {
+        match self.slots.get_mut(id.number() as usize) {
             Some(Slot::Used(item)) => Some(item),
             _ => None,
         }
@@ -434,7 +564,7 @@ impl<T> Arena<T> {
     /// The items with their places, in the order of places.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
         (0u32..).zip(&self.slots).filter_map(|(index, slot)| match slot {
-            Slot::Used(item) => Some((Id { index, item: PhantomData }, item)),
+            Slot::Used(item) => Some((Id::new(index).ok()?, item)),
             Slot::Free(_) => None,
         })
     }
@@ -636,6 +766,50 @@ mod tests {
         list.insert(&budget, 1, 2).unwrap();
         assert_eq!(&*list, &[1, 2, 3]);
         assert_eq!((list.remove(0), list.remove(7), list.pop()), (Some(1), None, Some(3)));
+    }
+
+    #[test]
+    fn large_lists_grow_by_a_quarter() {
+        let budget = Budget::new(usize::MAX);
+        let mut list = List::filled(&budget, 1 << 16, 0u8).unwrap();
+        list.push(&budget, 1).unwrap();
+        assert_eq!(budget.used(), (1 << 16) + (1 << 14));
+        list.push_copy(&budget, 1 << 16).unwrap();
+        assert_eq!(list.last(), Some(&1));
+        assert!(list.push_copy(&budget, 1 << 20).is_err());
+    }
+
+    #[test]
+    fn arenas_copy_items_in_place() {
+        let budget = Budget::new(1 << 10);
+        let mut arena = Arena::new();
+        let first = arena.insert(&budget, 7).unwrap();
+        let second = arena.insert_copy(&budget, first).unwrap();
+        arena.discard(first);
+        arena.discard(first);
+        assert_eq!((arena.get(first), arena.get(second), arena.len()), (None, Some(&7), 1));
+        assert!(arena.insert_copy(&budget, first).is_err());
+        // The free place is taken.
+        let third = arena.insert_copy(&budget, second).unwrap();
+        assert_eq!((third, arena.at(third), arena.len()), (first, Ok(&7), 2));
+        assert_eq!(size_of::<Option<Id<u8>>>(), 4);
+    }
+
+    #[test]
+    fn sets_give_their_numbers_in_order() {
+        let budget = Budget::new(1 << 10);
+        let mut set = BitSet::new(&budget, 130).unwrap();
+        for number in [129, 3, 64, 63, 1000] {
+            set.insert(number);
+        }
+        assert_eq!(
+            (set.take_from(4), set.take_from(0), set.take_from(130)),
+            (Some(63), Some(3), None)
+        );
+        assert_eq!(
+            (set.take_from(64), set.take_from(65), set.take_from(0)),
+            (Some(64), Some(129), None)
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! What the caller chooses beside the request and the kernel.
 
 use crate::outcome::Abort;
+use core::cell::Cell;
 use core::fmt;
 
 /// Limits on one verification. None of them changes a verdict; a limit that is hit ends the
@@ -16,6 +17,8 @@ pub struct Options<'a> {
     pub cancel: Option<&'a dyn Fn() -> bool>,
     /// Settings of the machine that are not part of a kernel package.
     pub machine: Machine,
+    /// Told the largest number of bytes that were in use at once, if it is larger than what is there.
+    pub peak: Option<&'a Cell<usize>>,
 }
 
 /// Settings that an administrator or the processor decides.
@@ -47,7 +50,13 @@ impl Options<'_> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { memory: Self::DEFAULT_MEMORY, fuel: None, cancel: None, machine: Machine::default() }
+        Self {
+            memory: Self::DEFAULT_MEMORY,
+            fuel: None,
+            cancel: None,
+            machine: Machine::default(),
+            peak: None,
+        }
     }
 }
 
@@ -58,6 +67,7 @@ impl fmt::Debug for Options<'_> {
             .field("fuel", &self.fuel)
             .field("cancel", &self.cancel.is_some())
             .field("machine", &self.machine)
+            .field("peak", &self.peak)
             .finish()
     }
 }
@@ -75,6 +85,15 @@ impl<'a> Meter<'a> {
 
     pub(crate) fn new(options: &Options<'a>) -> Self {
         Self { fuel: options.fuel.unwrap_or(u64::MAX), until_asked: 0, cancel: options.cancel }
+    }
+
+    /// Several small steps of work.
+    #[inline]
+    pub(crate) fn ticks(&mut self, steps: usize) -> Result<(), Abort> {
+        self.fuel = self.fuel.checked_sub(steps as u64).ok_or(Abort::Fuel)?;
+        self.until_asked =
+            self.until_asked.saturating_sub(u32::try_from(steps).unwrap_or(u32::MAX));
+        Ok(())
     }
 
     /// One step of work.

@@ -6,7 +6,7 @@ use veristable_corpus::rules;
 use veristable_isa::asm::assemble;
 use veristable_kernel::ProgType;
 use veristable_program::LoadRequest;
-use veristable_verifier::{Errno, Options, Outcome, Silent, verify};
+use veristable_verifier::{Abort, Errno, Options, Outcome, Silent, verify};
 
 /// The program must be too large, and its verification must fit into 512 MiB.
 fn check(name: &str, text: &str) {
@@ -58,4 +58,32 @@ fn thousands_of_branches_that_hold_references() {
     let Outcome::Rejected(rejected) = outcome else { panic!("{outcome:?}") };
     let said: Vec<_> = rejected.messages.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["The sequence of 8193 jumps is too complex."]);
+}
+
+/// Whatever step the memory ends in, there is no answer; with enough of it, the answer is whole.
+#[test]
+fn memory_that_ends_anywhere_gives_no_answer() {
+    let kernel = veristable_profiles::open(veristable_profiles::DEFAULT).unwrap();
+    let text = "*(u64 *)(r10 - 8) = r1\ncall f\nr1 = *(u64 *)(r10 - 8)\nr0 = 0\nexit\n\
+                f:\nif r1 == 0 goto out\n*(u64 *)(r10 - 16) = 0\nout:\nr0 = 1\nexit\n";
+    let request = LoadRequest {
+        prog_type: ProgType::SOCKET_FILTER,
+        license: "GPL".into(),
+        insns: assemble(text, &()).unwrap().insns,
+        ..LoadRequest::default()
+    };
+    let run = |memory| {
+        let options = Options { memory, ..Options::default() };
+        verify(&request, &kernel, &options, &mut Silent)
+    };
+    let enough = (0..1 << 16).step_by(8).find(|memory| {
+        let outcome = run(*memory);
+        let aborted =
+            matches!(outcome, Outcome::Aborted(Abort::Memory { limit }) if limit == *memory);
+        assert!(aborted || outcome == run(1 << 20), "{memory}: {outcome:?}");
+        !aborted
+    });
+    assert!(enough.is_some_and(|bytes| bytes > 1000));
+    let Outcome::Accepted(accepted) = run(1 << 20) else { panic!("refused") };
+    assert_eq!(accepted.stats.stack_depths, [8, 16]);
 }

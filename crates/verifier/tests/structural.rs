@@ -446,6 +446,12 @@ fn limits_end_the_verification() {
     let cancelled = Options { cancel: Some(&stop), ..Options::default() };
     assert_eq!(run(cancelled), Outcome::Aborted(Abort::Cancelled));
     assert!(run(Options::default()).is_accepted());
+    let peak = std::cell::Cell::new(0);
+    assert!(run(Options { peak: Some(&peak), ..Options::default() }).is_accepted());
+    let enough = Options { memory: peak.get(), ..Options::default() };
+    assert!(peak.get() > 0 && run(enough).is_accepted());
+    let half = Options { memory: peak.get() / 2, ..Options::default() };
+    assert_eq!(run(half), Outcome::Aborted(Abort::Memory { limit: peak.get() / 2 }));
 }
 
 #[test]

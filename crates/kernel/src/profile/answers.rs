@@ -4,11 +4,11 @@
 use super::{AllowedRule, HelperSet, KfuncRow, LsmRow, MemberRow, Profile, ProtoRow, StructOpsRow};
 use crate::facts::MapOps;
 use crate::{
-    Allowed, Answer, ArgBase, AttachType, Behaviour, Behaviours, CompatibleRegisters, CtxAccess,
-    CtxAnswer, DesignId, Fact, FactKind, Helper, HelperAnswer, HelperArg, HelperId, IterTarget,
-    JitFeature, Kernel, KernelId, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook, MapType,
-    MapTypeFacts, NameList, Origin, ProgContext, ProgType, ProgTypeFacts, RegBase, ReturnRange,
-    Sleepable, StrId, StructOps, StructOpsMember, Tracepoint, TypeRef,
+    Allowed, Answer, ArgBase, AttachType, Behaviour, Behaviours, CompatibleRegisters, ContextTypes,
+    CtxAccess, CtxAnswer, DesignId, Fact, FactKind, Helper, HelperAnswer, HelperArg, HelperId,
+    IterTarget, JitFeature, Kernel, KernelId, Kfunc, KfuncRef, Limits, LoaderNeeds, LsmHook,
+    MapType, MapTypeFacts, NameList, Origin, ProgContext, ProgType, ProgTypeFacts, RegBase,
+    ReturnRange, Sleepable, StrId, StructOps, StructOpsMember, Tracepoint, TypeRef,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -159,9 +159,10 @@ impl Kernel for Profile {
         self.need(FactKind::ProgTypes)?;
         let found = row(&self.facts.prog_types, &program.prog_type, |row| row.prog_type);
         Ok(found.map(|row| {
-            let member = |name: &str| {
-                let id = self.facts.strings.find(name)?;
-                row.members.iter().find(|(n, _)| *n == id).map(|(_, s)| self.facts.str(*s))
+            // A few names are compared sooner than one is found among all strings.
+            let member = |wanted: &str| {
+                let found = row.members.iter().find(|(name, _)| self.facts.str(*name) == wanted);
+                found.map(|(_, symbol)| self.facts.str(*symbol))
             };
             let context = self.facts.str(row.context_struct);
             ProgTypeFacts {
@@ -174,6 +175,11 @@ impl Kernel for Profile {
                 btf_struct_access: member("btf_struct_access"),
             }
         }))
+    }
+
+    fn context_types(&self, prog_type: ProgType) -> Answer<ContextTypes> {
+        self.btf(None)?;
+        Ok(self.context_types.of_type(prog_type))
     }
 
     fn return_range(&self, program: &ProgContext<'_>) -> Result<ReturnRange, Fact> {

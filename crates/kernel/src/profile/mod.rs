@@ -9,6 +9,7 @@
 
 mod answers;
 mod context;
+mod convert;
 mod named;
 mod needs;
 mod select;
@@ -397,6 +398,7 @@ pub struct Profile {
     facts: Facts,
     behaviours: Behaviours,
     btf: Option<Arc<Btf<'static>>>,
+    context_types: convert::ContextTable,
     /// BTF of modules, where that is known at all.
     modules: Option<BTreeMap<String, Btf<'static>>>,
     /// Names of helpers past those of the facts, of which nothing else is known.
@@ -417,7 +419,8 @@ impl Profile {
             .map(|id| crate::Behaviour::from_id(id).ok_or_else(|| unknown(id)))
             .collect::<Result<Behaviours, Fact>>()?;
         let btf = btf.map(Arc::new);
-        Ok(Self { facts, behaviours, btf, modules: None, more_helpers: Vec::new() })
+        let context_types = btf.as_deref().map(convert::ContextTable::of).unwrap_or_default();
+        Ok(Self { facts, behaviours, btf, context_types, modules: None, more_helpers: Vec::new() })
     }
 
     /// Adds the BTF of modules, and says by that which modules there are.

@@ -60,14 +60,13 @@ pub struct Variant {
 
 impl Profile {
     fn is_exact(&self, variant: &Variant, program: &ProgContext<'_>) -> bool {
-        let target = match variant.attachment {
-            Attachment::None => None,
-            Attachment::Target(name) => Some(self.facts.str(name)),
-        };
         variant.prog_type == program.prog_type
             && variant.attach_type == program.expected_attach_type
             && variant.sleepable == program.sleepable
-            && target == program.attach_name
+            && match variant.attachment {
+                Attachment::None => program.attach_name.is_none(),
+                Attachment::Target(name) => Some(self.facts.str(name)) == program.attach_name,
+            }
     }
 
     /// The variant that was measured for exactly such programs and has what is asked for.

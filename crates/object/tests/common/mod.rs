@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use veristable_btf::Btf;
 use veristable_kernel::{
-    Answer, ArgBase, Behaviours, CompatibleRegisters, CtxAccess, CtxAnswer, DesignId, Fact,
-    FactKind, HelperAnswer, HelperId, IterTarget, JitFeature, Kernel, KernelId, Kfunc, KfuncRef,
-    Limits, LoaderNeeds, LsmHook, MapType, MapTypeFacts, NameList, Origin, ProgContext,
-    ProgTypeFacts, RegBase, ReturnRange, Sleepable, StructOps, StructOpsMember, Tracepoint,
-    TypeRef,
+    Answer, ArgBase, Behaviours, CompatibleRegisters, ContextTypes, CtxAccess, CtxAnswer, DesignId,
+    Fact, FactKind, HelperAnswer, HelperId, IterTarget, JitFeature, Kernel, KernelId, Kfunc,
+    KfuncRef, Limits, LoaderNeeds, LsmHook, MapType, MapTypeFacts, NameList, Origin, ProgContext,
+    ProgType, ProgTypeFacts, RegBase, ReturnRange, Sleepable, StructOps, StructOpsMember,
+    Tracepoint, TypeRef,
 };
 
 /// BTF, configuration and symbols of a kernel.
@@ -75,6 +75,9 @@ impl Kernel for LinkKernel {
         unknown()
     }
     fn prog_type(&self, _: &ProgContext<'_>) -> Answer<ProgTypeFacts<'_>> {
+        unknown()
+    }
+    fn context_types(&self, _: ProgType) -> Answer<ContextTypes> {
         unknown()
     }
     fn return_range(&self, _: &ProgContext<'_>) -> Result<ReturnRange, Fact> {

@@ -105,6 +105,11 @@ impl Agent {
     }
 
     fn load(&mut self, batch: &Batch, from: u32, options: &LoadOptions) {
+        if options.want_memory
+            && let Err(error) = crate::cgroup::mount()
+        {
+            eprintln!("agent: control groups: {error}");
+        }
         let memory = &self.memory;
         let mut each = |number: usize, mut answer: Answer| {
             if answer.splat.is_some() {
@@ -112,7 +117,8 @@ impl Agent {
                 let _ = fs::write("/sys/kernel/debug/clear_warn_once", "1");
             }
             let log = std::mem::take(&mut answer.log);
-            let reply = Reply::Answer(number as u32, answer);
+            let taken = std::mem::take(&mut answer.memory);
+            let reply = Reply::Answer(number as u32, Box::new(answer), taken);
             let Ok(()) = Ring(memory).send(&reply, &log, &mut Endless);
         };
         let reply = match self.supervisor.run(batch, from as usize, options, &mut each) {

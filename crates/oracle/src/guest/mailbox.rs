@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, LoadOptions};
+use crate::answer::{Answer, LoadOptions, Memory};
 use crate::batch::Batch;
 use crate::supervise::End;
 use crate::sys::SharedMem;
@@ -53,8 +53,8 @@ pub(super) enum Command {
 /// What the guest answers; some are followed by bytes of their own.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// About one program; followed by its log.
-    Answer(u32, Answer),
+    /// About one program, with the memory that its load took; followed by its log.
+    Answer(u32, Box<Answer>, Memory),
     /// End of a load.
     End(End),
     /// Followed by the contents.

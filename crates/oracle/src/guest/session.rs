@@ -193,7 +193,8 @@ fn follow(
     let limit = options.timeout * 2 + SLACK;
     loop {
         match machine.receive(limit) {
-            Ok(Some((Reply::Answer(number, answer), log))) => {
+            Ok(Some((Reply::Answer(number, mut answer, memory), log))) => {
+                answer.memory = memory;
                 each(number as usize, answer.with_log(log));
             }
             Ok(Some((Reply::End(end), _))) => return Outcome::End(end),

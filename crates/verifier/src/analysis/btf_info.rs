@@ -36,6 +36,11 @@ pub struct LineInfo {
 }
 
 impl LineInfo {
+    fn of(record: &[u8]) -> Self {
+        let [insn_off, file_name_off, line_off, line_col] = words(record);
+        Self { insn_off, file_name_off, line_off, line_col }
+    }
+
     /// The line's number (`BPF_LINE_INFO_LINE_NUM`).
     #[must_use]
     pub const fn line(self) -> u32 {
@@ -204,7 +209,7 @@ fn check_lines<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
         if !is_zero_after(record, LINE_INFO_SIZE) {
             return env.reject(BtfInfo::LineTail);
         }
-        let [offset, file_name_off, line_off, line_col] = words(record);
+        let LineInfo { insn_off: offset, file_name_off, line_off, .. } = LineInfo::of(record);
         let len = env.code.len();
         if (index > 0 && offset <= previous) || offset >= len {
             return env.reject(BtfInfo::LineOffset { index, offset, previous, len });
@@ -212,7 +217,7 @@ fn check_lines<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
         if env.code.insn(offset)?.code == 0 {
             return env.reject(BtfInfo::LineInsn { index });
         }
-        if btf.string(line_off).is_err() || btf.string(file_name_off).is_err() {
+        if !btf.has_string(line_off) || !btf.has_string(file_name_off) {
             return env.reject(BtfInfo::LineName { index });
         }
         if let Some(subprog) = env.subprogs.get(func) {
@@ -223,8 +228,6 @@ fn check_lines<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
                 return env.reject(BtfInfo::LineMissing { func });
             }
         }
-        let info = LineInfo { insn_off: offset, file_name_off, line_off, line_col };
-        env.code.line_info.push(&env.budget, info)?;
         previous = offset;
     }
     if func != env.subprogs.len() {
@@ -233,6 +236,7 @@ fn check_lines<O: Observer>(env: &mut Env<'_, O>, btf: &Btf<'_>) -> Step {
         let func = u32::try_from(func).unwrap_or(u32::MAX);
         return env.reject(BtfInfo::LinesMissing { count, func });
     }
+    env.code.lines = table.count;
     Ok(())
 }
 
@@ -313,15 +317,10 @@ impl<O: Observer> Env<'_, O> {
         if !self.wants(Level::Messages) {
             return;
         }
-        let lines = &self.code.line_info;
-        // The first record is that of instruction 0.
-        let Some(index) = lines.partition_point(|line| line.insn_off <= insn).checked_sub(1) else {
-            return;
-        };
-        let (Some(line), Some(btf)) = (lines.get(index).copied(), self.prog.btf) else { return };
-        let previous = self.last_line.and_then(|last| lines.get(last as usize));
-        let index = u32::try_from(index).ok();
-        if self.last_line == index && index.is_some()
+        let Some((index, line)) = self.line_of(insn) else { return };
+        let Some(btf) = self.prog.btf else { return };
+        let previous = self.last_line.and_then(|last| self.line(last));
+        if self.last_line == Some(index)
             || previous.is_some_and(|previous| {
                 previous.file_name_off == line.file_name_off && previous.line() == line.line()
             })
@@ -332,7 +331,30 @@ impl<O: Observer> Env<'_, O> {
         let path = btf.utf8(line.file_name_off).unwrap_or("");
         let file = path.rsplit('/').next().unwrap_or(path);
         self.observer.event(Event::Source { prefix, text, file, line: line.line() });
-        self.last_line = index;
+        self.last_line = Some(index);
+    }
+
+    /// A record of line info: read where the loader has put it, since only logs ask.
+    fn line(&self, index: u32) -> Option<LineInfo> {
+        let table = &self.request.line_info;
+        let record = record(self, table, index).ok().filter(|_| index < self.code.lines);
+        record.map(LineInfo::of)
+    }
+
+    /// The record that an instruction belongs to, and its index.
+    fn line_of(&self, insn: u32) -> Option<(u32, LineInfo)> {
+        let (mut low, mut high) = (0, self.code.lines);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.line(middle)?.insn_off <= insn {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        // The first record is that of instruction 0.
+        let index = low.checked_sub(1)?;
+        Some((index, self.line(index)?))
     }
 
     /// A pass begins: the next source line is emitted whatever came before.

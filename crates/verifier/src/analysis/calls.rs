@@ -2,12 +2,14 @@
 //! What the analyses ask of a call, before the simulation looks at its arguments.
 
 use crate::env::{Env, Target};
+use crate::mem::List;
 use crate::outcome::Step;
 use crate::trace::Observer;
+use alloc::vec::Vec;
 use veristable_isa::Insn;
 use veristable_kernel::{
-    ArgBase, Behaviour, Helper, HelperAnswer, HelperId, JitFeature, KfuncFlags, NameList, ProgType,
-    RetBase,
+    ArgBase, Behaviour, Helper, HelperAnswer, HelperId, JitFeature, KfuncFlags, NameList,
+    ProgContext, ProgType, RetBase,
 };
 
 /// Helpers that call back before they return (`is_sync_callback_calling_function`):
@@ -55,7 +57,7 @@ pub enum Ops {
 }
 
 /// The helper's prototype (`get_helper_proto`); `None` if the program may not call it.
-fn helper<'a, O: Observer>(env: &Env<'a, O>, id: i32, ops: Ops) -> Step<Option<Helper<'a>>> {
+fn helper<'a, O: Observer>(env: &mut Env<'a, O>, id: i32, ops: Ops) -> Step<Option<Helper<'a>>> {
     let has_none = matches!(env.prog.prog_type, ProgType::STRUCT_OPS | ProgType::EXT);
     if ops == Ops::ByType && has_none {
         return Ok(None);
@@ -66,7 +68,7 @@ fn helper<'a, O: Observer>(env: &Env<'a, O>, id: i32, ops: Ops) -> Step<Option<H
         return Ok(None);
     }
     let context = env.context();
-    Ok(match env.kernel.helper(id, &context)? {
+    Ok(match ask(env, id, &context)? {
         HelperAnswer::Available(helper) => {
             super::offer::is_offered(env, id, &context)?.then_some(helper)
         }
@@ -74,20 +76,65 @@ fn helper<'a, O: Observer>(env: &Env<'a, O>, id: i32, ops: Ops) -> Step<Option<H
     })
 }
 
+/// What the kernel says of a helper; the same question is asked once only.
+///
+/// # Errors
+///
+/// If it depends on a fact that is not known.
+pub(crate) fn ask<'a, O: Observer>(
+    env: &mut Env<'a, O>,
+    id: HelperId,
+    context: &ProgContext<'a>,
+) -> Step<HelperAnswer<'a>> {
+    let same = |asked: &&Asked<'_>| asked.id == id && asked.context == *context;
+    if let Some(asked) = env.known_helpers.asked.iter().find(same) {
+        return Ok(asked.answer.clone());
+    }
+    let answer = env.kernel.helper(id, context)?;
+    let asked = Asked { id, context: *context, answer: answer.clone() };
+    env.known_helpers.asked.push(&env.budget, asked)?;
+    Ok(answer)
+}
+
+/// A question and its answer.
+struct Asked<'a> {
+    id: HelperId,
+    context: ProgContext<'a>,
+    answer: HelperAnswer<'a>,
+}
+
+/// What was found out of helpers, by number: programs call few of them, but those often. Effects
+/// are asked only before the attach target is known and summaries only after, so that neither
+/// changes.
+#[derive(Default)]
+pub(crate) struct KnownHelpers<'a> {
+    asked: List<Asked<'a>>,
+    /// The helpers that the kernel lists as changing packets; `Some(None)`: the list is not known.
+    packet_changing: Option<Option<Vec<&'a str>>>,
+    effects: List<(i32, CallEffects)>,
+    summaries: List<(i32, Option<CallSummary>)>,
+}
+
+fn known<T: Copy>(list: &[(i32, T)], id: i32) -> Option<T> {
+    list.iter().find(|(known, _)| *known == id).map(|(_, what)| *what)
+}
+
 /// What a call does to the subprogram around it (the part of `visit_insn` about calls).
 ///
 /// # Errors
 ///
 /// If it depends on a fact that is not known.
-pub fn effects<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<CallEffects> {
-    let mut effects = CallEffects::default();
+pub fn effects<O: Observer>(env: &mut Env<'_, O>, index: u32, insn: Insn) -> Step<CallEffects> {
     if insn.is_helper_call() {
-        effects.sync_callback = SYNC_CALLBACK_HELPERS.contains(&insn.imm);
-        effects.async_callback = insn.imm == TIMER_SET_CALLBACK;
-        effects.might_sleep =
-            helper(env, insn.imm, Ops::ByType)?.is_some_and(|helper| helper.might_sleep);
-        effects.changes_pkt_data = changes_pkt_data(env, insn.imm);
-    } else if let Target::Kfunc(number) = env.code.aux(index)?.target {
+        if let Some(effects) = known(&env.known_helpers.effects, insn.imm) {
+            return Ok(effects);
+        }
+        let effects = helper_effects(env, insn.imm)?;
+        env.known_helpers.effects.push(&env.budget, (insn.imm, effects))?;
+        return Ok(effects);
+    }
+    let mut effects = CallEffects::default();
+    if let Target::Kfunc(number) = env.code.aux(index)?.target {
         let kfunc = env.kfuncs.at(number as usize)?;
         effects.sync_callback = kfunc.name == "bpf_rbtree_add_impl";
         effects.async_callback = matches!(
@@ -103,6 +150,16 @@ pub fn effects<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Ca
         }
     }
     Ok(effects)
+}
+
+fn helper_effects<O: Observer>(env: &mut Env<'_, O>, id: i32) -> Step<CallEffects> {
+    Ok(CallEffects {
+        sync_callback: SYNC_CALLBACK_HELPERS.contains(&id),
+        async_callback: id == TIMER_SET_CALLBACK,
+        iter_next: false,
+        might_sleep: helper(env, id, Ops::ByType)?.is_some_and(|helper| helper.might_sleep),
+        changes_pkt_data: changes_pkt_data(env, id),
+    })
 }
 
 /// The helpers for which `bpf_helper_changes_pkt_data` (`net/core/filter.c`, 6.18) says yes; for
@@ -135,14 +192,22 @@ const PACKET_CHANGING: [&str; 23] = [
 
 /// Whether packet pointers are no longer valid after a call of the helper
 /// (`bpf_helper_changes_pkt_data`).
-pub fn changes_pkt_data<O: Observer>(env: &Env<'_, O>, id: i32) -> bool {
-    let name = u32::try_from(id).ok().and_then(|id| env.kernel.helper_name(HelperId(id)));
+pub fn changes_pkt_data<O: Observer>(env: &mut Env<'_, O>, id: i32) -> bool {
+    if let Some(effects) = known(&env.known_helpers.effects, id) {
+        return effects.changes_pkt_data;
+    }
+    let kernel = env.kernel;
+    let name = u32::try_from(id).ok().and_then(|id| kernel.helper_name(HelperId(id)));
     let Some(name) = name else { return false };
-    match env.kernel.names(NameList::PacketChangingHelpers) {
-        Ok(Some(list)) => {
+    let list = env
+        .known_helpers
+        .packet_changing
+        .get_or_insert_with(|| kernel.names(NameList::PacketChangingHelpers).ok().flatten());
+    match list {
+        Some(list) => {
             list.iter().any(|listed| listed.strip_prefix("bpf_").unwrap_or(listed) == name)
         }
-        Ok(None) | Err(_) => PACKET_CHANGING.contains(&name),
+        None => PACKET_CHANGING.contains(&name),
     }
 }
 
@@ -152,15 +217,18 @@ pub fn changes_pkt_data<O: Observer>(env: &Env<'_, O>, id: i32) -> bool {
 /// # Errors
 ///
 /// If it depends on a fact that is not known.
-pub fn summary<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Option<CallSummary>> {
+pub fn summary<O: Observer>(
+    env: &mut Env<'_, O>,
+    index: u32,
+    insn: Insn,
+) -> Step<Option<CallSummary>> {
     if insn.is_helper_call() {
-        let Some(helper) = helper(env, insn.imm, Ops::ByTarget)? else { return Ok(None) };
-        let params = helper.args.iter().take_while(|arg| arg.ty.base != ArgBase::DontCare).count();
-        return Ok(Some(CallSummary {
-            params: u8::try_from(params).unwrap_or(5),
-            is_void: helper.ret.base == RetBase::Void,
-            fastcall: helper.allow_fastcall && is_inlined(env, insn.imm)?,
-        }));
+        if let Some(summary) = known(&env.known_helpers.summaries, insn.imm) {
+            return Ok(summary);
+        }
+        let summary = helper_summary(env, insn.imm)?;
+        env.known_helpers.summaries.push(&env.budget, (insn.imm, summary))?;
+        return Ok(summary);
     }
     let Target::Kfunc(number) = env.code.aux(index)?.target else { return Ok(None) };
     let kfunc = env.kfuncs.at(number as usize)?;
@@ -171,6 +239,16 @@ pub fn summary<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<Op
             true => flags.contains(KfuncFlags::FASTCALL),
             false => matches!(kfunc.name, "bpf_cast_to_kern_ctx" | "bpf_rdonly_cast"),
         },
+    }))
+}
+
+fn helper_summary<O: Observer>(env: &mut Env<'_, O>, id: i32) -> Step<Option<CallSummary>> {
+    let Some(helper) = helper(env, id, Ops::ByTarget)? else { return Ok(None) };
+    let params = helper.args.iter().take_while(|arg| arg.ty.base != ArgBase::DontCare).count();
+    Ok(Some(CallSummary {
+        params: u8::try_from(params).unwrap_or(5),
+        is_void: helper.ret.base == RetBase::Void,
+        fastcall: helper.allow_fastcall && is_inlined(env, id)?,
     }))
 }
 

@@ -64,8 +64,10 @@ struct Walk {
 /// The rejection.
 pub fn check<O: Observer>(env: &mut Env<'_, O>) -> Step {
     let len = env.code.insns.len();
-    let mut walk =
-        Walk { progress: List::filled(&env.budget, len, Progress::New)?, stack: List::new() };
+    let mut walk = Walk {
+        progress: List::filled(&env.budget, len, Progress::New)?,
+        stack: List::with_room(&env.budget, len)?,
+    };
     walk.run(env, 0)?;
     if let Some(id) = env.exception_callback {
         let start = env.subprog(id)?.start;

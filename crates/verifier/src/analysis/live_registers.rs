@@ -48,30 +48,44 @@ pub fn compute<O: Observer>(env: &mut Env<'_, O>) -> Step {
 }
 
 fn solve<O: Observer>(env: &mut Env<'_, O>, live: &mut List<Live>) -> Step {
+    if env.code.graph.only_goes_on() {
+        // What follows has a higher number, so that once is enough, from behind.
+        for index in (0..env.code.len()).rev() {
+            env.tick()?;
+            let is_reached = *env.code.places.at(index as usize)? != u32::MAX;
+            if is_reached {
+                update(env, live, index)?;
+            }
+        }
+        return Ok(());
+    }
     let mut changed = true;
     while changed {
         changed = false;
         for position in 0..env.code.postorder.len() {
             env.tick()?;
-            let index = *env.code.postorder.at(position)? as usize;
-            let mut after = 0;
-            for successor in veristable_isa::successors(&env.code.insns, index) {
-                after |= live.at(successor)?.before;
-            }
-            let this = live.at_mut(index)?;
-            let before = (after & !this.defined) | this.used;
-            if (this.after, this.before) != (after, before) {
-                (this.after, this.before) = (after, before);
-                changed = true;
-            }
+            changed |= update(env, live, *env.code.postorder.at(position)?)?;
         }
     }
     Ok(())
 }
 
+/// Takes over what is live after an instruction; whether that changed anything.
+fn update<O: Observer>(env: &Env<'_, O>, live: &mut List<Live>, index: u32) -> Step<bool> {
+    let mut after = 0;
+    for &successor in env.code.graph.successors(index) {
+        after |= live.at(successor as usize)?.before;
+    }
+    let this = live.at_mut(index as usize)?;
+    let before = (after & !this.defined) | this.used;
+    let changed = (this.after, this.before) != (after, before);
+    (this.after, this.before) = (after, before);
+    Ok(changed)
+}
+
 /// What an instruction defines and uses (`compute_insn_live_regs`). What the kernel does not
 /// recognise uses everything.
-fn effects<O: Observer>(env: &Env<'_, O>, index: u32) -> Step<(u16, u16)> {
+fn effects<O: Observer>(env: &mut Env<'_, O>, index: u32) -> Step<(u16, u16)> {
     const NOTHING_KNOWN: (u16, u16) = (0, u16::MAX);
     let insn = env.code.insn(index)?;
     let (dst, src) = (1 << insn.dst(), 1 << insn.src());
@@ -107,7 +121,7 @@ fn atomic(insn: Insn, dst: u16, src: u16) -> (u16, u16) {
     }
 }
 
-fn arguments<O: Observer>(env: &Env<'_, O>, index: u32, insn: Insn) -> Step<u16> {
+fn arguments<O: Observer>(env: &mut Env<'_, O>, index: u32, insn: Insn) -> Step<u16> {
     Ok(match calls::summary(env, index, insn)? {
         // R1 to Rn.
         Some(summary) => registers_up_to(summary.params) & !R0,

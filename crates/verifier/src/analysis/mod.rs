@@ -11,6 +11,7 @@ pub mod fastcall;
 pub mod fields;
 pub mod fixups;
 pub mod gate;
+pub mod graph;
 pub mod kfuncs;
 pub mod live_registers;
 pub mod maps;
@@ -30,7 +31,8 @@ pub mod wide_loads;
 
 use crate::env::{DecodedOp, Env, InsnAux, Subprog, SubprogFlags};
 use crate::mem::List;
-use crate::outcome::Step;
+use crate::outcome::{Abort, Step};
+use crate::prune::Concerns;
 use crate::trace::{Event, Level, Observer};
 use veristable_isa::Insn;
 use veristable_program::FixupKind;
@@ -56,6 +58,9 @@ impl<O: Observer> Env<'_, O> {
             } else {
                 veristable_isa::decode(insns, index).map_or(DecodedOp::Malformed, DecodedOp::Op)
             };
+            if let DecodedOp::Op(op) = &aux.op {
+                aux.concerns = Concerns::of(op);
+            }
             second = !second && Insn::is_ldimm64(*insn);
         }
         Ok(())
@@ -93,21 +98,26 @@ impl<O: Observer> Env<'_, O> {
     }
 
     /// Completes the statistics and emits them.
-    pub(crate) fn finish_stats(&mut self) {
-        let mut depths = List::new();
-        let removed = |subprog: &Subprog| subprog.flags.contains(SubprogFlags::REMOVED);
+    ///
+    /// # Errors
+    ///
+    /// If memory does not suffice.
+    pub(crate) fn finish_stats(&mut self) -> Result<(), Abort> {
+        let removed = |subprog: &&Subprog| subprog.flags.contains(SubprogFlags::REMOVED);
+        let count = self.subprogs.iter().filter(|subprog| !removed(subprog)).count();
+        let hidden = usize::from(self.hidden_subprogram);
+        let mut depths = List::with_room(&self.budget, count.saturating_add(hidden))?;
         for subprog in self.subprogs.iter().filter(|subprog| !removed(subprog)) {
-            if depths.push(&self.budget, u32::from(subprog.stack_depth)).is_err() {
-                break;
-            }
+            depths.push(&self.budget, u32::from(subprog.stack_depth))?;
         }
         if self.hidden_subprogram {
-            // Its frame has nothing; without memory the statistics are shorter.
-            let _ = depths.push(&self.budget, 0);
+            // Its frame has nothing.
+            depths.push(&self.budget, 0)?;
         }
         self.stats.stack_depths = depths.into_vec(&self.budget);
         if self.wants(Level::Messages) {
             self.observer.event(Event::Stats(&self.stats));
         }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! Post-order of the instructions, subprogram by subprogram (`compute_postorder`).
 
+use super::graph::Graph;
 use crate::env::Env;
 use crate::mem::List;
 use crate::outcome::{Abort, Step};
@@ -23,9 +24,11 @@ enum Progress {
 /// If memory does not suffice.
 pub fn compute<O: Observer>(env: &mut Env<'_, O>) -> Step {
     let len = env.code.insns.len();
+    env.code.graph = Graph::of(&env.budget, &env.code.insns)?;
+    let mut places = List::filled(&env.budget, len, u32::MAX)?;
     let mut progress = List::filled(&env.budget, len, Progress::New)?;
-    let mut stack = List::new();
-    let mut order = List::new();
+    let mut stack = List::with_room(&env.budget, len)?;
+    let mut order = List::with_room(&env.budget, len)?;
     for number in 0..env.subprogs.len() {
         let begin = position(&order)?;
         let start = env.subprogs.at(number)?.start;
@@ -34,16 +37,16 @@ pub fn compute<O: Observer>(env: &mut Env<'_, O>) -> Step {
             env.tick()?;
             let state = progress.at_mut(top as usize)?;
             if *state == Progress::Explored {
+                *places.at_mut(top as usize)? = position(&order)?;
                 order.push(&env.budget, top)?;
                 stack.pop();
                 continue;
             }
             *state = Progress::Explored;
-            for successor in veristable_isa::successors(&env.code.insns, top as usize) {
-                let state = progress.at_mut(successor)?;
+            for &successor in env.code.graph.successors(top) {
+                let state = progress.at_mut(successor as usize)?;
                 if *state == Progress::New {
                     *state = Progress::Discovered;
-                    let successor = u32::try_from(successor).unwrap_or(u32::MAX);
                     stack.push(&env.budget, successor)?;
                 }
             }
@@ -53,6 +56,7 @@ pub fn compute<O: Observer>(env: &mut Env<'_, O>) -> Step {
     progress.release(&env.budget);
     stack.release(&env.budget);
     env.code.postorder = order;
+    env.code.places = places;
     Ok(())
 }
 

@@ -29,10 +29,14 @@ const CLOSED: u32 = u32::MAX;
 ///
 /// If memory does not suffice.
 pub fn compute<O: Observer>(env: &mut Env<'_, O>) -> Step {
+    if env.code.graph.only_goes_on() {
+        env.code.scc_count = 0;
+        return Ok(());
+    }
     let len = env.code.insns.len();
     let mut walk = Walk {
-        open: List::new(),
-        path: List::new(),
+        open: List::with_room(&env.budget, len)?,
+        path: List::with_room(&env.budget, len)?,
         number: List::filled(&env.budget, len, 0)?,
         low: List::filled(&env.budget, len, 0)?,
         next_number: 1,
@@ -76,11 +80,11 @@ impl Walk {
 
     /// Takes the successors' numbers over; the first one that was not visited, if there is one.
     fn scan<O: Observer>(&mut self, env: &Env<'_, O>, at: u32) -> Step<Option<u32>> {
-        for successor in veristable_isa::successors(&env.code.insns, at as usize) {
-            if *self.number.at(successor)? == 0 {
-                return Ok(u32::try_from(successor).ok());
+        for &successor in env.code.graph.successors(at) {
+            if *self.number.at(successor as usize)? == 0 {
+                return Ok(Some(successor));
             }
-            let reachable = *self.low.at(successor)?;
+            let reachable = *self.low.at(successor as usize)?;
             let low = self.low.at_mut(at as usize)?;
             *low = (*low).min(reachable);
         }
@@ -89,8 +93,7 @@ impl Walk {
 
     /// `at` is the root of a component: it and all that was opened after it.
     fn close<O: Observer>(&mut self, env: &mut Env<'_, O>, at: u32) -> Step {
-        let to_itself = veristable_isa::successors(&env.code.insns, at as usize)
-            .any(|successor| successor == at as usize);
+        let to_itself = env.code.graph.successors(at).contains(&at);
         let is_loop = to_itself || self.open.last() != Some(&at);
         while let Some(member) = self.open.pop() {
             *self.low.at_mut(member as usize)? = CLOSED;

@@ -142,14 +142,14 @@ fn exception_callback_start<O: Observer>(env: &mut Env<'_, O>) -> Step<Option<u3
         ty.as_decl_tag().is_some_and(|tag| tag.target == main.type_id && tag.component.is_none())
     };
     let mut values = btf
-        .types()
-        .filter(|ty| ty.kind() == Kind::DeclTag && tag(ty))
+        .types_of(Kind::DeclTag)
+        .filter(tag)
         .filter_map(|ty| ty.name().strip_prefix(EXCEPTION_CALLBACK_TAG));
     let Some(name) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return env.reject(Structure::MultipleExceptionCallbacks);
     }
-    let func = btf.types().find(|ty| ty.kind() == Kind::Func && ty.name() == name);
+    let func = btf.types_of(Kind::Func).find(|ty| ty.name() == name);
     let Some(func) = func else {
         return env.reject(Structure::NoExceptionCallback { name: Text::new(name) });
     };

@@ -136,8 +136,8 @@ fn resolve_variable<O: Observer>(
 
 /// Whether a variable is in the section of per-CPU variables (`find_btf_percpu_datasec`).
 fn is_percpu(btf: &Btf<'_>, var: TypeId) -> bool {
-    btf.types()
-        .find(|ty| ty.kind() == Kind::Datasec && ty.name() == ".data..percpu")
+    btf.types_of(Kind::Datasec)
+        .find(|ty| ty.name() == ".data..percpu")
         .and_then(|ty| ty.as_datasec())
         .is_some_and(|section| section.vars.into_iter().any(|entry| entry.type_id == var))
 }

@@ -136,6 +136,11 @@ impl Quad {
         *self == Self::UNKNOWN
     }
 
+    /// Whether every part says that it is the same one number.
+    fn is_single(&self) -> bool {
+        self.bits.is_const() && *self == Self::constant(self.bits.value)
+    }
+
     /// Forgets all four ranges and keeps the bits (`__mark_reg_unbounded`).
     pub const fn forget_ranges(&mut self) {
         self.forget_64();
@@ -184,11 +189,23 @@ impl Quad {
     /// Lets bits and ranges learn from each other, in the kernel's order and no further
     /// (`reg_bounds_sync`).
     pub fn sync(&mut self, rules: Rules) {
+        // Both have nothing to learn, and are the most frequent.
+        if !self.is_single() && !self.is_unknown() {
+            self.learn(rules);
+        }
+    }
+
+    /// [`Quad::sync`] whatever is known. A round that changes nothing is the last.
+    pub(super) fn learn(&mut self, rules: Rules) {
         self.ranges_from_bits(rules);
         for _ in 0..3 {
+            let before = *self;
             self.low_ranges_from_all(rules);
             self.ranges_from_ranges();
             self.ranges_from_low_ranges(rules);
+            if *self == before {
+                break;
+            }
         }
         self.bits_from_ranges();
         self.ranges_from_bits(rules);

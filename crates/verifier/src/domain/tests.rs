@@ -286,6 +286,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
+    fn constants_and_unknown_numbers_have_nothing_to_learn((n, _) in value()) {
+        for (quad, rules) in [Quad::constant(n), Quad::UNKNOWN].into_iter().flat_map(|q| RULES.map(|r| (q, r))) {
+            let mut again = quad;
+            again.learn(rules);
+            prop_assert_eq!(again, quad);
+        }
+    }
+
+    #[test]
     fn synchronising_loses_no_number((n, quad) in value()) {
         for rules in RULES {
             let mut again = quad;

@@ -141,7 +141,7 @@ impl StateText for StateView<'_> {
         }
         for (number, reg) in frame.regs.iter().enumerate() {
             let shown = all || self.touched.regs & 1 << number != 0;
-            if reg.kind == Kind::NotInit || self.marks.is_dead_reg(number) || !shown {
+            if matches!(reg.kind, Kind::NotInit) || self.marks.is_dead_reg(number) || !shown {
                 continue;
             }
             let precise = self.all_precise || self.marks.is_precise_reg(number);

@@ -5,8 +5,8 @@ use crate::env::InsnAux;
 use crate::mem::{Budget, List};
 use crate::outcome::Abort;
 use crate::state::{
-    Frame, FrameId, FrameMarks, Kind, MAX_FRAMES, REGS, RefKind, RegId, RegState, Resources, Slot,
-    SlotType, State, StateMarks, Store,
+    Frame, FrameId, FrameMarks, Kind, Linked, MAX_FRAMES, Place, REGS, RefKind, RegId, RegState,
+    Resources, Slot, SlotType, State, StateMarks, Store,
 };
 use veristable_kernel::{Behaviour, Behaviours};
 
@@ -120,6 +120,23 @@ impl CompareRules {
     }
 }
 
+/// What a load of a slot gives, if that is a number.
+enum Number<'s> {
+    /// The number that was spilled there.
+    Spilled(&'s RegState),
+    /// Any.
+    Any,
+}
+
+impl<'s> Number<'s> {
+    const fn reg(&self) -> &'s RegState {
+        match self {
+            Self::Spilled(reg) => reg,
+            Self::Any => &RegState::UNKNOWN,
+        }
+    }
+}
+
 /// What two states are compared with.
 pub(crate) struct Comparison<'c> {
     /// Where their frames are.
@@ -140,6 +157,9 @@ pub(crate) struct Comparison<'c> {
     pub(crate) strict_numbers: bool,
     /// How exactly the kernel compares.
     pub(crate) rules: CompareRules,
+    /// What to look at first, and then what the states were told apart by, if it was a register or
+    /// a slot.
+    pub(crate) differed: Option<Linked>,
 }
 
 impl Comparison<'_> {
@@ -153,25 +173,69 @@ impl Comparison<'_> {
         if old.depth != new.depth
             || (old.speculative && !new.speculative)
             || old.in_sleepable != new.in_sleepable
-            || !self.resources(old, new)?
         {
             return Ok(false);
         }
+        if let Some(place) = self.differed {
+            // Without what other places say of ids: they could only refuse more.
+            let last = self.ids.last;
+            self.ids.reset(last);
+            if !self.place(old, marks, new, place)? {
+                return Ok(false);
+            }
+            self.ids.reset(last);
+            self.differed = None;
+        }
+        if !self.resources(old, new)? {
+            return Ok(false);
+        }
         for (number, marks) in (0..=old.depth).zip(marks) {
-            let insn = old.insn_of_frame(self.store, number)?;
             let (old_id, new_id) = (old.frame(number)?, new.frame(number)?);
             let (old_frame, new_frame) = (self.store.frame(old_id)?, self.store.frame(new_id)?);
             if old_frame.callsite.number() != new_frame.callsite.number()
-                || !self.frames(old_frame, marks, new_frame, insn)?
+                || !self.frames(old_frame, marks, new_frame, self.live_regs(old, number)?)?
             {
                 return Ok(false);
             }
             let (old_stack, new_stack) = (self.store.slots(old_id)?, self.store.slots(new_id)?);
-            if !self.stacks(old_stack, marks, new_stack)? {
+            if !self.stacks(old_stack, marks, new_stack, number)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether one register or slot of `new` is safe because that of `old` was.
+    fn place(
+        &mut self,
+        old: &State,
+        marks: &StateMarks,
+        new: &State,
+        place: Linked,
+    ) -> Result<bool, Abort> {
+        let (Linked::Reg { frame, .. } | Linked::Slot(Place { frame, .. })) = place;
+        let Some(marks) = marks.get(usize::from(frame)).filter(|_| frame <= old.depth) else {
+            return Ok(true);
+        };
+        let (old_id, new_id) = (old.frame(frame)?, new.frame(frame)?);
+        match place {
+            Linked::Reg { reg, .. } => {
+                let live = self.live_regs(old, frame)?;
+                let (old, new) = (self.store.frame(old_id)?, self.store.frame(new_id)?);
+                self.reg_at(old, marks, new, live, reg.into())
+            }
+            Linked::Slot(Place { slot, .. }) => {
+                let (old, new) = (self.store.slots(old_id)?, self.store.slots(new_id)?);
+                let Some(old) = old.get(usize::from(slot)) else { return Ok(true) };
+                self.slot_at(old, marks, new, slot.into())
+            }
+        }
+    }
+
+    /// Registers of a frame that are read later, by what is known of its instruction.
+    fn live_regs(&self, old: &State, frame: u8) -> Result<u16, Abort> {
+        let insn = old.insn_of_frame(self.store, frame)?;
+        Ok(self.aux.get(insn as usize).map_or(u16::MAX, |aux| aux.live_regs))
     }
 
     fn ids(&mut self, old: u32, new: u32) -> Result<bool, Abort> {
@@ -234,23 +298,37 @@ impl Comparison<'_> {
         old: &Frame,
         marks: &FrameMarks,
         new: &Frame,
-        insn: u32,
+        live: u16,
     ) -> Result<bool, Abort> {
         if old.callback_depth > new.callback_depth {
             return Ok(false);
         }
-        let live = self.aux.get(insn as usize).map_or(u16::MAX, |aux| aux.live_regs);
-        for (number, (old, new)) in old.regs.iter().zip(&new.regs).enumerate() {
-            if live & 1 << number == 0 {
-                continue;
-            }
-            let dead = marks.is_dead_reg(number);
-            let old = if dead { &RegState::NOT_INIT } else { old };
-            if !self.regs(old, marks.is_precise_reg(number), new)? {
+        for reg in 0u8..REGS as u8 {
+            if !self.reg_at(old, marks, new, live, reg.into())? {
+                self.differed = Some(Linked::Reg { frame: old.number, reg });
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    #[inline]
+    fn reg_at(
+        &mut self,
+        old: &Frame,
+        marks: &FrameMarks,
+        new: &Frame,
+        live: u16,
+        number: usize,
+    ) -> Result<bool, Abort> {
+        // What was never readable covers anything.
+        let ignored = if self.exact == Exact::No { marks.dead_regs } else { 0 };
+        if live & !ignored & 1 << number == 0 {
+            return Ok(true);
+        }
+        let dead = marks.is_dead_reg(number);
+        let old = if dead { &RegState::NOT_INIT } else { old.reg(number)? };
+        self.regs(old, marks.is_precise_reg(number), new.reg(number)?)
     }
 
     /// `regs_exact`
@@ -298,7 +376,12 @@ impl Comparison<'_> {
         if self.exact == Exact::Yes {
             return self.regs_exact(old, new);
         }
-        if old.kind == Kind::NotInit && (self.exact == Exact::No || new.kind == Kind::NotInit) {
+        if self.exact == Exact::No && !precise && self.any_number_will_do(old) {
+            return Ok(old.same_type(new));
+        }
+        if matches!(old.kind, Kind::NotInit)
+            && (self.exact == Exact::No || matches!(new.kind, Kind::NotInit))
+        {
             return Ok(true);
         }
         if !old.same_type(new) {
@@ -308,7 +391,7 @@ impl Comparison<'_> {
             old.value.includes_ranges(&new.value) && old.value.bits.includes(new.value.bits)
         };
         match (old.kind, new.kind) {
-            (Kind::Scalar, _) => self.numbers(old, precise, new),
+            (Kind::Scalar, _) => self.numbers(old, new),
             (
                 Kind::MapKey { .. }
                 | Kind::MapValue { .. }
@@ -333,6 +416,12 @@ impl Comparison<'_> {
         }
     }
 
+    /// Whether an old number whose precision does not matter covers any other.
+    #[inline]
+    const fn any_number_will_do(&self, old: &RegState) -> bool {
+        old.is_scalar() && !self.strict_numbers && !self.all_precise
+    }
+
     /// Whether the bytes that may be read behind a packet pointer suffice.
     fn covers_range(&self, before: i32, now: i32) -> bool {
         let ends_match = self.rules.contains(CompareRules::PACKET_ENDS_MATCH);
@@ -347,12 +436,9 @@ impl Comparison<'_> {
         }
     }
 
-    fn numbers(&mut self, old: &RegState, precise: bool, new: &RegState) -> Result<bool, Abort> {
+    fn numbers(&mut self, old: &RegState, new: &RegState) -> Result<bool, Abort> {
         if self.strict_numbers {
             return Ok(old.same_content(new) && self.links(old.id, new.id)?);
-        }
-        if !precise && !self.all_precise && self.exact == Exact::No {
-            return Ok(true);
         }
         let counts =
             !old.id.is_none() || !self.rules.contains(CompareRules::UNLINKED_COVERS_LINKED);
@@ -367,63 +453,81 @@ impl Comparison<'_> {
     }
 
     /// `stacksafe`
-    fn stacks(&mut self, old: &[Slot], marks: &FrameMarks, new: &[Slot]) -> Result<bool, Abort> {
-        for (number, old) in old.iter().enumerate() {
-            let old = if marks.is_dead_slot(number) { &Slot::EMPTY } else { old };
-            if !self.slots(old, marks.is_precise_slot(number), new.get(number))? {
+    fn stacks(
+        &mut self,
+        old: &[Slot],
+        marks: &FrameMarks,
+        new: &[Slot],
+        frame: u8,
+    ) -> Result<bool, Abort> {
+        for (slot, old) in (0u8..).zip(old) {
+            if !self.slot_at(old, marks, new, slot.into())? {
+                self.differed = Some(Linked::Slot(Place { frame, slot }));
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    #[inline]
+    fn slot_at(
+        &mut self,
+        old: &Slot,
+        marks: &FrameMarks,
+        new: &[Slot],
+        number: usize,
+    ) -> Result<bool, Abort> {
+        let new = new.get(number);
+        match marks.is_dead_slot(number) {
+            // As if nothing had been written.
+            true => {
+                Ok(self.exact == Exact::No || new.is_some_and(|new| new.type_word().is_invalid()))
+            }
+            false => self.slots(old, marks.is_precise_slot(number), new),
+        }
+    }
+
+    #[inline]
     fn slots(&mut self, old: &Slot, precise: bool, new: Option<&Slot>) -> Result<bool, Abort> {
-        let mut compared = false;
-        for (index, old_type) in old.types.iter().enumerate() {
-            let new_type = new.and_then(|new| new.types.get(index)).copied();
-            if self.exact != Exact::No && new_type != Some(*old_type) {
-                return Ok(false);
-            }
-            if *old_type == SlotType::Invalid
-                || (*old_type == SlotType::Misc && self.allow_uninit_stack)
-            {
-                continue;
-            }
-            let (Some(new), Some(new_type)) = (new, new_type) else { return Ok(false) };
-            if !core::mem::replace(&mut compared, true)
-                && let (Some((old, precise)), Some((new, _))) =
-                    (self.as_number(old, precise), self.as_number(new, false))
-            {
-                let (old, new) = (*old, *new);
-                return self.regs(&old, precise, &new);
-            }
-            if *old_type == SlotType::Misc && new_type == SlotType::Zero {
-                continue;
-            }
-            if *old_type != new_type {
-                return Ok(false);
-            }
-            let is_last = index + 1 == old.types.len();
-            if is_last && !self.objects(old, precise, new)? {
-                return Ok(false);
-            }
+        let types = old.type_word();
+        if self.exact != Exact::No && new.map(Slot::type_word) != Some(types) {
+            return Ok(false);
         }
-        Ok(true)
+        if types.is_invalid() || (self.allow_uninit_stack && types.is_misc_or_invalid()) {
+            return Ok(true);
+        }
+        let Some(new) = new else { return Ok(false) };
+        if let (Some(number), Some(new)) = (self.as_number(old), self.as_number(new)) {
+            return match number {
+                Number::Spilled(old) => self.regs(old, precise, new.reg()),
+                Number::Any => self.regs(&RegState::UNKNOWN, false, new.reg()),
+            };
+        }
+        if types != new.type_word() && !self.covers_bytes(old, new) {
+            return Ok(false);
+        }
+        self.objects(old, precise, new)
     }
 
-    /// A slot as the number that a load of it would give (`scalar_reg_for_stack`), and whether
-    /// that matters.
-    fn as_number<'s>(&self, slot: &'s Slot, precise: bool) -> Option<(&'s RegState, bool)> {
-        const UNKNOWN: &RegState = &RegState::UNKNOWN;
+    /// Whether each byte that matters in the old slot is of the same type in the new one, or as
+    /// good.
+    fn covers_bytes(&self, old: &Slot, new: &Slot) -> bool {
+        old.types.iter().zip(&new.types).all(|(old, new)| match (old, new) {
+            (SlotType::Invalid, _) | (SlotType::Misc, SlotType::Zero) => true,
+            (SlotType::Misc, _) if self.allow_uninit_stack => true,
+            (old, new) => old == new,
+        })
+    }
+
+    /// A slot as the number that a load of it would give (`scalar_reg_for_stack`).
+    #[inline]
+    fn as_number<'s>(&self, slot: &'s Slot) -> Option<Number<'s>> {
         if slot.is_whole_scalar_spill() {
-            return Some((&slot.reg, precise || self.all_precise));
+            return Some(Number::Spilled(&slot.reg));
         }
-        let misc = |ty: &SlotType| match ty {
-            SlotType::Misc => true,
-            SlotType::Invalid => self.allow_uninit_stack,
-            _ => false,
-        };
-        slot.types.iter().all(misc).then_some((UNKNOWN, false))
+        let types = slot.type_word();
+        let misc = types.is_misc() || (self.allow_uninit_stack && types.is_misc_or_invalid());
+        misc.then_some(Number::Any)
     }
 
     /// What two slots of the same types hold.

@@ -11,6 +11,7 @@ mod stack_liveness;
 mod widen;
 
 pub(crate) use backtrack::Backtrack;
+pub(crate) use backtrack::Concerns;
 pub(crate) use loop_entry::LoopEntries;
 pub(crate) use parentage::Parentage;
 pub(crate) use scc::Visits;
@@ -416,8 +417,14 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             allow_uninit_stack: env.privileges.allow_uninit_stack,
             strict_numbers: *explore_alu_limits,
             rules: *rules,
+            differed: checkpoint.differed,
         };
-        comparison.states(&checkpoint.state, &checkpoint.marks, cur)
+        let equal = comparison.states(&checkpoint.state, &checkpoint.marks, cur)?;
+        let differed = comparison.differed;
+        if differed != checkpoint.differed {
+            arena.at_mut(id)?.differed = differed;
+        }
+        Ok(equal)
     }
 
     /// A checkpoint covers the current state: what matters there matters here.
@@ -475,6 +482,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             hits: 0,
             retired: false,
             cleaned: false,
+            differed: None,
         };
         let id = self.checkpoints.arena.insert(&self.env.budget, checkpoint)?;
         D::Loops::made(self, id)?;

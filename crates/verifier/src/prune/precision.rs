@@ -11,9 +11,12 @@ use crate::log::state::{StateView, Touched};
 use crate::mem::Text;
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
-use crate::state::{Callsite, CheckpointId, HistoryEntry, RegState, State};
+use crate::state::{Callsite, CheckpointId, HistoryEntry, State, scalar_spills_of};
 use crate::trace::{Event, Level, Observer};
 use veristable_isa::Reg;
+
+/// R0 to R9.
+const NUMBERS: u16 = 0x3ff;
 
 /// A state on the way back: where it began, or a checkpoint.
 #[derive(Clone, Copy)]
@@ -68,19 +71,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             let (unread_regs, unread_slots) = D::Liveness::unread(self, equal, number)?;
             let (dead_regs, dead_slots) =
                 (marks.dead_regs | unread_regs, marks.dead_slots | unread_slots);
-            let (mut regs, mut slots) = (0u16, 0u64);
-            for (index, reg) in self.store.frame(id)?.regs.iter().take(10).enumerate() {
-                let precise = all || marks.is_precise_reg(index);
-                if reg.is_scalar() && precise && dead_regs & 1 << index == 0 {
-                    regs |= 1 << index;
-                }
-            }
-            for (index, slot) in self.store.slots(id)?.iter().take(64).enumerate() {
-                let precise = all || marks.is_precise_slot(index);
-                if slot.is_scalar_spill() && precise && dead_slots & 1 << index == 0 {
-                    slots |= 1 << index;
-                }
-            }
+            let (precise_regs, precise_slots) = match all {
+                true => (u16::MAX, u64::MAX),
+                false => (marks.precise_regs, marks.precise_slots),
+            };
+            let regs = self.store.frame(id)?.scalars_of(precise_regs & !dead_regs & NUMBERS);
+            let slots = scalar_spills_of(self.store.slots(id)?, precise_slots & !dead_slots);
             self.backtrack.add(number, regs, slots);
             self.log_propagation(number, regs, slots);
         }
@@ -194,7 +190,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 "backtracking func entry subprog {subprog} reg_mask {regs:x} stack_mask {slots:x}"
             ));
         }
-        let scalars = mask_of(&frame.regs, RegState::is_scalar) & regs;
+        let scalars = frame.scalars_of(regs);
         self.backtrack.clear();
         if let Here::Checkpoint(id) = here
             && let Some(marks) = self.checkpoints.at_mut(id)?.marks.first_mut()
@@ -205,7 +201,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         Ok(())
     }
 
-    /// One state, from its last instruction to its first.
+    /// One state, from its last instruction to its first (`get_prev_insn_idx` finds the way).
     fn walk_state(
         &mut self,
         here: Here<'_>,
@@ -213,63 +209,51 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         after: &mut i64,
         skip_first: &mut bool,
     ) -> Step<Found> {
-        let mut history = self.state_at(here)?.history.len();
-        let mut insn = last;
+        let Self { env, cur, checkpoints, backtrack, .. } = self;
+        let state = match here {
+            Here::Current => &*cur,
+            Here::Kept(state) => state,
+            Here::Checkpoint(id) => &checkpoints.at(id)?.state,
+        };
+        let first = state.first_insn;
+        let shown = env.wants(Level::Full);
+        let mut history: &[HistoryEntry] = &state.history;
+        env.meter.ticks(history.len())?;
+        let mut insn = u32::try_from(last).map_err(|_| Abort::Internal("history"))?;
         loop {
-            if !core::mem::take(skip_first) {
-                self.env.tick()?;
-                let entry = self.entry_at(here, history, insn)?;
-                let index = u32::try_from(insn).map_err(|_| Abort::Internal("history"))?;
-                if self.back_over(index, *after, entry)? == Found::GaveUp {
+            let concerns = env.code.aux(insn)?.concerns;
+            let entry = history.last().filter(|entry| entry.insn == insn);
+            let skipped = core::mem::take(skip_first);
+            let matters = !skipped && !backtrack.passes(concerns, entry);
+            if matters {
+                env.tick()?;
+            }
+            // The log shows every instruction.
+            if matters || (shown && !skipped) {
+                if backtrack.back_over(env, insn, *after, entry)? == Found::GaveUp {
                     return Ok(Found::GaveUp);
                 }
+                if backtrack.is_empty() {
+                    return Ok(Found::All);
+                }
             }
-            if self.backtrack.is_empty() {
-                return Ok(Found::All);
-            }
-            *after = insn;
-            let Some(previous) = self.previous_insn(here, insn, &mut history)? else {
+            *after = i64::from(insn);
+            // The first instruction may come again, if there is more history than its own entry.
+            if insn == first && history.len() <= usize::from(entry.is_some()) {
                 return Ok(Found::More);
+            }
+            let previous = match (entry, history.split_last()) {
+                (Some(entry), Some((_, rest))) => {
+                    history = rest;
+                    i64::from(entry.previous)
+                }
+                _ => i64::from(insn) - 1,
             };
-            insn = previous;
-            if insn < 0 || insn >= i64::from(self.env.code.len()) {
-                return self.bug(format_args!("backtracking idx {insn}"));
-            }
+            insn = match u32::try_from(previous) {
+                Ok(previous) if previous < env.code.len() => previous,
+                _ => return env.bug(format_args!("backtracking idx {previous}")),
+            };
         }
-    }
-
-    /// The history entry of an instruction, if it is the last of the first `len`.
-    fn entry_at(
-        &self,
-        here: Here<'_>,
-        len: usize,
-        insn: i64,
-    ) -> Result<Option<HistoryEntry>, Abort> {
-        let history = &self.state_at(here)?.history;
-        let last = len.checked_sub(1).and_then(|last| history.get(last));
-        Ok(last.copied().filter(|entry| i64::from(entry.insn) == insn))
-    }
-
-    /// What was simulated before an instruction; none before the state's first
-    /// (`get_prev_insn_idx`).
-    fn previous_insn(
-        &self,
-        here: Here<'_>,
-        insn: i64,
-        history: &mut usize,
-    ) -> Result<Option<i64>, Abort> {
-        let state = self.state_at(here)?;
-        if insn == i64::from(state.first_insn) {
-            let only = |entry: &HistoryEntry| i64::from(entry.insn) == insn;
-            if *history == 0 || (*history == 1 && state.history.first().is_some_and(only)) {
-                return Ok(None);
-            }
-        }
-        if let Some(entry) = self.entry_at(here, *history, insn)? {
-            *history -= 1;
-            return Ok(Some(i64::from(entry.previous)));
-        }
-        Ok(Some(insn - 1))
     }
 
     /// Marks what is sought in a checkpoint. What is marked already, or no number there, is not
@@ -290,12 +274,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 ));
             }
             let Some(marks) = checkpoint.marks.get_mut(usize::from(number)) else { continue };
-            let scalar_regs = mask_of(&frame.regs, RegState::is_scalar) & !marks.dead_regs;
-            let scalar_slots = stack.iter().take(64).enumerate().fold(0u64, |mask, (i, slot)| {
-                if slot.is_scalar_spill() { mask | 1 << i } else { mask }
-            }) & !marks.dead_slots;
-            let regs = regs & scalar_regs & !marks.precise_regs;
-            let slots = slots & scalar_slots & !marks.precise_slots;
+            let regs = frame.scalars_of(regs & !marks.precise_regs & !marks.dead_regs);
+            let slots = scalar_spills_of(stack, slots & !marks.precise_slots & !marks.dead_slots);
             marks.precise_regs |= regs;
             marks.precise_slots |= slots;
             *changed |= regs != 0 || slots != 0;
@@ -348,14 +328,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             for number in 0..=depth {
                 let checkpoint = self.checkpoints.at_mut(id)?;
                 let frame = checkpoint.state.frame(number)?;
-                let regs = mask_of(&self.store.frame(frame)?.regs, RegState::is_scalar) & 0x3ff;
-                let slots = self.store.slots(frame)?;
-                let slots = slots.iter().take(64).enumerate().fold(0u64, |mask, (i, slot)| {
-                    if slot.is_scalar_spill() { mask | 1 << i } else { mask }
-                });
+                let (stack, frame) = (self.store.slots(frame)?, self.store.frame(frame)?);
                 let Some(marks) = checkpoint.marks.get_mut(usize::from(number)) else { continue };
-                let regs = regs & !marks.precise_regs & !marks.dead_regs;
-                let slots = slots & !marks.precise_slots & !marks.dead_slots;
+                let regs = frame.scalars_of(NUMBERS & !marks.precise_regs & !marks.dead_regs);
+                let slots = scalar_spills_of(stack, !marks.precise_slots & !marks.dead_slots);
                 marks.precise_regs |= regs;
                 marks.precise_slots |= slots;
                 if logged {
@@ -379,9 +355,4 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             )));
         }
     }
-}
-
-/// One bit for each register for which `is` holds.
-fn mask_of(regs: &[RegState], is: impl Fn(&RegState) -> bool) -> u16 {
-    regs.iter().enumerate().fold(0, |mask, (i, reg)| if is(reg) { mask | 1 << i } else { mask })
 }

@@ -4,14 +4,13 @@
 //! (`kernel/bpf/liveness.c`).
 
 use crate::design::{Design, Liveness, Places};
-use crate::env::InsnFlags;
-use crate::mem::{Budget, List};
+use crate::env::{Code, InsnFlags, Subprog};
+use crate::mem::{BitSet, Budget, List};
 use crate::outcome::{Abort, Step};
 use crate::simulate::Sim;
 use crate::state::{CheckpointId, MAX_FRAMES, State};
 use crate::trace::{Event, Level, Observer};
 use core::fmt;
-use veristable_isa::successors;
 
 /// What is known of one instruction for one frame's stack: one bit per slot (`struct
 /// per_frame_masks`).
@@ -110,6 +109,56 @@ impl fmt::Display for Chain {
     }
 }
 
+/// The masks of all instructions of a function for one frame's stack.
+#[derive(Debug)]
+struct Row {
+    masks: List<Masks>,
+    /// Instructions of which a mask may follow from others otherwise than it stands there, by their
+    /// places in the function's post-order: the only ones that a sweep needs to look at.
+    stale: BitSet,
+}
+
+impl Row {
+    fn new(budget: &Budget, len: usize) -> Result<Self, Abort> {
+        let masks = List::filled(budget, len, Masks::default())?;
+        Ok(Self { masks, stale: BitSet::new(budget, len)? })
+    }
+}
+
+/// A function's instructions in the order in which changes are propagated.
+#[derive(Clone, Copy)]
+struct Order<'e> {
+    code: &'e Code,
+    /// Where its part of [`Code::postorder`] begins.
+    first: u32,
+}
+
+impl Order<'_> {
+    /// The place of an instruction, counted from the function's first.
+    fn place(self, insn: u32) -> u32 {
+        let place = self.code.places.get(insn as usize).copied();
+        place.and_then(|place| place.checked_sub(self.first)).unwrap_or(u32::MAX)
+    }
+
+    fn insn(self, place: u32) -> Result<u32, Abort> {
+        self.code.postorder.at(self.first.saturating_add(place) as usize).copied()
+    }
+
+    /// The masks of an instruction changed: those before it are stale.
+    fn mark_predecessors(self, stale: &mut BitSet, insn: u32) {
+        for predecessor in self.code.graph.predecessors(insn) {
+            stale.insert(self.place(*predecessor));
+        }
+    }
+}
+
+/// What a sweep changed.
+struct Change {
+    insn: u32,
+    old: Masks,
+    new: Masks,
+}
+
 /// What is recorded of a function when it is reached by one chain of calls (`struct
 /// func_instance`).
 #[derive(Debug)]
@@ -117,70 +166,112 @@ struct Instance {
     chain: Chain,
     /// Slots of its function.
     len: u32,
+    /// Where its function begins in the post-order.
+    first: u32,
     /// Something new must be propagated.
     updated: bool,
     /// A set of certain writes became smaller.
     must_write_dropped: bool,
-    /// One row of masks for each frame on the chain, once it is needed.
-    frames: [Option<List<Masks>>; MAX_FRAMES],
-    /// Instructions whose certain writes are known, one bit each.
-    must_write_set: List<bool>,
+    /// One row for each frame on the chain, once it is needed.
+    frames: [Option<Row>; MAX_FRAMES],
+    /// What is known of the certain writes of each instruction (`must_write_set`).
+    certain: List<Certain>,
     next: Option<u32>,
 }
 
 impl Instance {
     fn masks(&self, frame: u8, insn: u32) -> Option<&Masks> {
         let index = insn.checked_sub(self.chain.start())?;
-        self.frames.get(usize::from(frame))?.as_ref()?.get(index as usize)
+        self.frames.get(usize::from(frame))?.as_ref()?.masks.get(index as usize)
     }
 
-    fn has_frame(&self, frame: u8) -> bool {
-        self.frames.get(usize::from(frame)).is_some_and(Option::is_some)
+    fn order<'e>(&self, code: &'e Code) -> Order<'e> {
+        Order { code, first: self.first }
     }
 
-    fn masks_mut(&mut self, budget: &Budget, frame: u8, insn: u32) -> Result<&mut Masks, Abort> {
-        const OUT: Abort = Abort::Internal("no liveness masks");
-        let index = insn.checked_sub(self.chain.start()).ok_or(OUT)?;
-        let place = self.frames.get_mut(usize::from(frame)).ok_or(OUT)?;
+    /// The row of a frame, for recording something.
+    fn row_mut(&mut self, budget: &Budget, frame: u8) -> Result<&mut Row, Abort> {
+        let place = self.frames.get_mut(usize::from(frame));
+        let place = place.ok_or(Abort::Internal("no liveness masks"))?;
         if place.is_none() {
-            *place = Some(List::filled(budget, self.len as usize, Masks::default())?);
+            *place = Some(Row::new(budget, self.len as usize)?);
         }
-        place.as_mut().and_then(|row| row.get_mut(index as usize)).ok_or(OUT)
+        place.as_mut().ok_or(Abort::Internal("no liveness masks"))
     }
 
-    fn add_read(&mut self, budget: &Budget, frame: u8, insn: u32, mask: u64) -> Result<(), Abort> {
-        let masks = self.masks_mut(budget, frame, insn)?;
+    fn index(&self, insn: u32) -> usize {
+        insn.saturating_sub(self.chain.start()) as usize
+    }
+
+    fn add_read(
+        &mut self,
+        budget: &Budget,
+        code: &Code,
+        frame: u8,
+        insn: u32,
+        mask: u64,
+    ) -> Result<(), Abort> {
+        let (index, order) = (self.index(insn), self.order(code));
+        let Row { masks, stale } = self.row_mut(budget, frame)?;
+        let masks = masks.at_mut(index)?;
         let may_read = masks.may_read | mask;
-        let news = may_read != masks.may_read && may_read & !masks.live_before != 0;
-        masks.may_read = may_read;
-        self.updated |= news;
+        if may_read != masks.may_read {
+            let news = may_read & !masks.live_before != 0;
+            masks.may_read = may_read;
+            stale.insert(order.place(insn));
+            self.updated |= news;
+        }
         Ok(())
     }
 
     /// Takes the certain writes of one simulation of an instruction over. The kernel keeps the
     /// old mask in 32 bits, so slots from 32 on are not kept when others change.
-    fn commit(&mut self, budget: &Budget, insn: u32, writes: &[u64; MAX_FRAMES]) -> Step {
-        let index = insn.saturating_sub(self.chain.start()) as usize;
-        let known = *self.must_write_set.at(index)?;
+    fn commit(
+        &mut self,
+        budget: &Budget,
+        code: &Code,
+        insn: u32,
+        writes: &[u64; MAX_FRAMES],
+    ) -> Step {
+        let (index, order) = (self.index(insn), self.order(code));
+        let known = *self.certain.at(index)?;
+        if known == Certain::Nothing {
+            return Ok(());
+        }
+        let mut now = Certain::Nothing;
         for (frame, mut mask) in (0..=self.chain.depth).zip(writes.iter().copied()) {
-            if mask == 0 && !known {
+            if mask == 0 && known == Certain::Unknown {
                 continue;
             }
-            let masks = self.masks_mut(budget, frame, insn)?;
+            let Row { masks, stale } = self.row_mut(budget, frame)?;
+            let masks = masks.at_mut(index)?;
             let old = masks.must_write & u64::from(u32::MAX);
-            if known {
+            if known == Certain::Something {
                 mask &= old;
             }
             let changed = old != mask;
             if changed {
                 masks.must_write = mask;
+                stale.insert(order.place(insn));
+            }
+            if masks.must_write & u64::from(u32::MAX) != 0 {
+                now = Certain::Something;
             }
             self.updated |= changed;
             self.must_write_dropped |= old & !mask != 0;
         }
-        *self.must_write_set.at_mut(index)? = true;
+        *self.certain.at_mut(index)? = now;
         Ok(())
     }
+}
+
+/// Whether an instruction certainly writes anything. Once it does not, it never will again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Certain {
+    /// It was not simulated yet.
+    Unknown,
+    Nothing,
+    Something,
 }
 
 /// All that was recorded (`struct bpf_liveness`).
@@ -222,7 +313,8 @@ impl StackLiveness {
         None
     }
 
-    fn add(&mut self, budget: &Budget, chain: Chain, len: u32) -> Result<u32, Abort> {
+    fn add(&mut self, budget: &Budget, chain: Chain, subprog: Subprog) -> Result<u32, Abort> {
+        let len = subprog.end.saturating_sub(subprog.start);
         let index = u32::try_from(self.instances.len()).map_err(|_| Abort::OutOfMemory)?;
         let bucket = self.buckets.get_mut(chain.bucket()).ok_or(Abort::Internal("no bucket"))?;
         let next = bucket.replace(index);
@@ -231,10 +323,11 @@ impl StackLiveness {
             Instance {
                 chain,
                 len,
+                first: subprog.postorder.0,
                 updated: false,
                 must_write_dropped: false,
                 frames: [const { None }; MAX_FRAMES],
-                must_write_set: List::filled(budget, len as usize, false)?,
+                certain: List::filled(budget, len as usize, Certain::Unknown)?,
                 next,
             },
         )?;
@@ -344,9 +437,8 @@ impl<D: Design<Liveness = StackLiveness>, O: Observer> Sim<'_, '_, D, O> {
         if let Some(index) = self.liveness.find(&chain) {
             return Ok(index);
         }
-        let subprog = self.env.subprog(self.env.subprog_of(chain.start()))?;
-        let len = subprog.end.saturating_sub(subprog.start);
-        self.liveness.add(&self.env.budget, chain, len)
+        let subprog = *self.env.subprog(self.env.subprog_of(chain.start()))?;
+        self.liveness.add(&self.env.budget, chain, subprog)
     }
 
     fn current_instance(&mut self) -> Result<u32, Abort> {
@@ -368,7 +460,7 @@ impl<D: Design<Liveness = StackLiveness>, O: Observer> Sim<'_, '_, D, O> {
     fn mark_stack_read(&mut self, frame: u8, mask: u64) -> Step {
         let (index, insn) = (self.current_instance()?, self.insn);
         let Self { env, liveness, .. } = self;
-        liveness.at_mut(index)?.add_read(&env.budget, frame, insn, mask)?;
+        liveness.at_mut(index)?.add_read(&env.budget, &env.code, frame, insn, mask)?;
         Ok(())
     }
 
@@ -390,11 +482,11 @@ impl<D: Design<Liveness = StackLiveness>, O: Observer> Sim<'_, '_, D, O> {
     /// An instruction went on (`bpf_commit_stack_write_marks`). A call or return has changed the
     /// instance and records nothing.
     fn commit_stack_writes(&mut self) -> Step {
-        let Some(index) = self.liveness.current else { return Ok(()) };
-        let Self { env, liveness, .. } = self;
-        let (insn, writes) = (liveness.write_insn, liveness.writes);
-        liveness.at_mut(index)?.commit(&env.budget, insn, &writes)?;
-        liveness.write_insn = 0;
+        let StackLiveness { instances, current, writes, write_insn, .. } = &mut self.liveness;
+        let Some(index) = *current else { return Ok(()) };
+        let instance = instances.at_mut(index as usize)?;
+        instance.commit(&self.env.budget, &self.env.code, *write_insn, writes)?;
+        *write_insn = 0;
         Ok(())
     }
 
@@ -414,33 +506,19 @@ impl<D: Design<Liveness = StackLiveness>, O: Observer> Sim<'_, '_, D, O> {
         Ok(())
     }
 
-    /// `update_instance`: repeats until nothing changes.
+    /// `update_instance`: sweeps over the instructions until nothing changes. An instruction to
+    /// which nothing happened since it was looked at last would come out the same, so that only
+    /// the stale ones are looked at; the sweeps are those of the kernel.
     fn update_instance(&mut self, index: u32) -> Step {
-        let instance = self.liveness.at_mut(index)?;
-        let chain = instance.chain;
-        if instance.must_write_dropped {
-            for masks in instance.frames.iter_mut().flatten().flat_map(|row| row.iter_mut()) {
-                masks.must_write_acc = 0;
-            }
-        }
-        let subprog = self.env.subprog_of(chain.start());
-        let (from, to) = self.env.subprog(subprog)?.postorder;
+        let chain = self.liveness.at(index)?.chain;
+        self.forget_dropped_writes(index)?;
         let mut rounds = 0u32;
-        loop {
+        let mut changed = true;
+        while changed {
             rounds += 1;
-            let mut changed = false;
+            changed = false;
             for frame in 0..=chain.depth {
-                if !self.liveness.at(index)?.has_frame(frame) {
-                    continue;
-                }
-                for place in from..to {
-                    self.env.tick()?;
-                    let insn = *self.env.code.postorder.at(place as usize)?;
-                    changed |= self.update_insn(index, frame, insn)?;
-                }
-            }
-            if !changed {
-                break;
+                changed |= self.sweep(index, frame)?;
             }
         }
         if self.env.wants(Level::Full) {
@@ -451,38 +529,81 @@ impl<D: Design<Liveness = StackLiveness>, O: Observer> Sim<'_, '_, D, O> {
         if chain.depth > 0 { self.propagate_to_caller(index) } else { Ok(()) }
     }
 
-    /// `update_insn`
-    fn update_insn(&mut self, index: u32, frame: u8, insn: u32) -> Step<bool> {
-        let instance = self.liveness.at(index)?;
-        let mut after = 0;
-        let mut written = u64::MAX;
-        let mut any = false;
-        for next in successors(&self.env.code.insns, insn as usize) {
-            any = true;
-            let next = u32::try_from(next).unwrap_or(u32::MAX);
-            let masks = instance.masks(frame, next).copied().unwrap_or_default();
-            after |= masks.live_before;
-            written &= masks.must_write_acc;
-        }
-        let (true, Some(old)) = (any, instance.masks(frame, insn).copied()) else {
-            return Ok(false);
-        };
-        written |= old.must_write;
-        let live = (after & !old.must_write) | old.may_read;
-        let chain = instance.chain;
-        if self.env.wants(Level::Full)
-            && (old.may_read != 0
-                || old.must_write != 0
-                || insn == chain.start()
-                || self.has_flag(insn, InsnFlags::PRUNE_POINT)?)
-        {
-            self.log_change(&chain, "live", frame, insn, old.live_before, live);
-            self.log_change(&chain, "written", frame, insn, old.must_write_acc, written);
-        }
+    /// Where an instruction writes less than was known, what is written after it is found out anew.
+    fn forget_dropped_writes(&mut self, index: u32) -> Step {
         let Self { env, liveness, .. } = self;
-        let masks = liveness.at_mut(index)?.masks_mut(&env.budget, frame, insn)?;
-        (masks.live_before, masks.must_write_acc) = (live, written);
-        Ok(live != old.live_before || written != old.must_write_acc)
+        let instance = liveness.at_mut(index)?;
+        let order = instance.order(&env.code);
+        if !instance.must_write_dropped {
+            return Ok(());
+        }
+        let start = instance.chain.start();
+        for Row { masks, stale } in instance.frames.iter_mut().flatten() {
+            for (insn, masks) in (start..).zip(masks.iter_mut()) {
+                if core::mem::take(&mut masks.must_write_acc) != 0 {
+                    stale.insert(order.place(insn));
+                    order.mark_predecessors(stale, insn);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the stale instructions once, in post-order. True if anything changed.
+    fn sweep(&mut self, index: u32, frame: u8) -> Step<bool> {
+        let logged = self.env.wants(Level::Full);
+        let (mut changed, mut from) = (false, 0);
+        while let Some(change) = self.next_change(index, frame, &mut from)? {
+            changed = true;
+            let Change { insn, old, new } = change;
+            let chain = self.liveness.at(index)?.chain;
+            if logged
+                && (old.may_read != 0
+                    || old.must_write != 0
+                    || insn == chain.start()
+                    || self.has_flag(insn, InsnFlags::PRUNE_POINT)?)
+            {
+                self.log_change(&chain, "live", frame, insn, old.live_before, new.live_before);
+                let (old, new) = (old.must_write_acc, new.must_write_acc);
+                self.log_change(&chain, "written", frame, insn, old, new);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Looks at stale instructions from a place on until one changes (`update_insn`).
+    fn next_change(&mut self, index: u32, frame: u8, from: &mut u32) -> Step<Option<Change>> {
+        let Self { env, liveness, .. } = self;
+        let instance = liveness.at_mut(index)?;
+        let (start, order) = (instance.chain.start(), instance.order(&env.code));
+        let row = instance.frames.get_mut(usize::from(frame));
+        let Some(Row { masks, stale }) = row.and_then(Option::as_mut) else { return Ok(None) };
+        while let Some(place) = stale.take_from(*from) {
+            env.meter.tick()?;
+            *from = place.saturating_add(1);
+            let insn = order.insn(place)?;
+            let successors = env.code.graph.successors(insn);
+            if successors.is_empty() {
+                continue;
+            }
+            let (mut after, mut written) = (0, u64::MAX);
+            for next in successors {
+                let next = next.checked_sub(start).and_then(|next| masks.get(next as usize));
+                let next = next.copied().unwrap_or_default();
+                after |= next.live_before;
+                written &= next.must_write_acc;
+            }
+            let masks = masks.at_mut(insn.saturating_sub(start) as usize)?;
+            let old = *masks;
+            masks.live_before = (after & !old.must_write) | old.may_read;
+            masks.must_write_acc = written | old.must_write;
+            let new = *masks;
+            if (new.live_before, new.must_write_acc) != (old.live_before, old.must_write_acc) {
+                order.mark_predecessors(stale, insn);
+                return Ok(Some(Change { insn, old, new }));
+            }
+        }
+        Ok(None)
     }
 
     fn log_change(&mut self, chain: &Chain, what: &str, frame: u8, insn: u32, old: u64, new: u64) {
@@ -514,10 +635,11 @@ impl<D: Design<Liveness = StackLiveness>, O: Observer> Sim<'_, '_, D, O> {
             };
             *writes = masks.must_write_acc;
             let Self { env, liveness, .. } = self;
-            liveness.at_mut(outer)?.add_read(&env.budget, frame, call, masks.live_before)?;
+            let live = masks.live_before;
+            liveness.at_mut(outer)?.add_read(&env.budget, &env.code, frame, call, live)?;
         }
         let Self { env, liveness, .. } = self;
-        liveness.at_mut(outer)?.commit(&env.budget, call, &writes)
+        liveness.at_mut(outer)?.commit(&env.budget, &env.code, call, &writes)
     }
 
     /// Slots of a state's frame that no instruction reads later (`bpf_stack_slot_alive`), as a

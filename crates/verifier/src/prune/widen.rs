@@ -86,6 +86,7 @@ fn widen(
             allow_uninit_stack: false,
             strict_numbers: false,
             rules: CompareRules::empty(),
+            differed: None,
         };
         let (regs, slots) = comparison.changed_numbers(old_id, &marks, new_id)?;
         if regs != 0 {

@@ -22,7 +22,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if op == AluOp::Mov {
             self.write(dst, wide)?;
             match src {
-                Operand::Imm(imm) => self.move_imm(width, dst, imm)?,
+                // A constant does not contradict itself.
+                Operand::Imm(imm) => return self.move_imm(width, dst, imm),
                 Operand::Reg(src) if wide => self.move_reg(dst, src)?,
                 Operand::Reg(src) => self.move_low(dst, src)?,
             }
@@ -56,8 +57,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             Width::W32 => u64::from(imm.cast_unsigned()),
         };
         let dst = self.reg_mut(dst)?;
-        dst.set_unknown();
-        dst.set_number(number);
+        *dst = RegState { subreg_def: dst.subreg_def, ..RegState::scalar(number) };
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Arithmetic on arena pointers: wherever one ends up, an access there does no harm. False if
     /// there is none.
     fn compute_in_arena(&mut self, dst: Reg, left: &RegState, right: &RegState) -> Step<bool> {
-        let is_arena = |reg: &RegState| reg.kind == Kind::Arena && reg.flags.is_empty();
+        let is_arena = |reg: &RegState| matches!(reg.kind, Kind::Arena) && reg.flags.is_empty();
         let either = self.env.has(Behaviour::ArenaEitherOperand);
         if !(is_arena(left) || (either && is_arena(right))) {
             return Ok(false);

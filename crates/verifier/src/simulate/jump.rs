@@ -43,8 +43,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let left = RegState { subreg_def: self.reg(dst)?.subreg_def, ..left };
         let access = Access {
             slot: None,
-            dst_is_stack: left.kind == Kind::Stack,
-            src_is_stack: matches!(src, Operand::Reg(_)) && right.kind == Kind::Stack,
+            dst_is_stack: matches!(left.kind, Kind::Stack),
+            src_is_stack: matches!(src, Operand::Reg(_)) && matches!(right.kind, Kind::Stack),
         };
         if access != Access::default() {
             self.note_history(access, LinkedRegs::default())?;
@@ -304,5 +304,5 @@ fn follow(reg: &RegState, known: &RegState, rules: Rules) -> Option<RegState> {
 }
 
 fn is_packet_any(reg: &RegState) -> bool {
-    reg.kind.is_packet() || reg.kind == Kind::PacketEnd
+    reg.kind.is_packet() || matches!(reg.kind, Kind::PacketEnd)
 }

@@ -51,6 +51,8 @@ pub(crate) fn run<D: Design, O: Observer>(env: &mut Env<'_, O>) -> Step {
         liveness: D::Liveness::default(),
         backtrack: Backtrack::default(),
         memos,
+        calls: List::new(),
+        ctx_loads: memory::CtxLoads::default(),
         maps: memory::MapTable::default(),
         prototypes: Prototypes::default(),
         signatures: List::new(),

@@ -126,9 +126,9 @@ const fn with_range(kind: Kind, range: i32) -> Kind {
 /// Which way a comparison of two packet pointers goes, if that is certain: the one has been found
 /// to be at or beyond the end.
 pub(crate) fn decide_packet(op: CmpOp, left: &RegState, right: &RegState) -> Option<bool> {
-    let (pointer, op) = if right.kind == Kind::PacketEnd {
+    let (pointer, op) = if matches!(right.kind, Kind::PacketEnd) {
         (left, op)
-    } else if left.kind == Kind::PacketEnd {
+    } else if matches!(left.kind, Kind::PacketEnd) {
         (right, flipped(op))
     } else {
         return None;

@@ -149,7 +149,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if pointer_reg != dst {
             return self.env.reject(Arithmetic::PointerFromScalar { reg });
         }
-        if pointer.kind == Kind::Stack {
+        if matches!(pointer.kind, Kind::Stack) {
             return self.env.reject(Arithmetic::FromStackPointer { reg });
         }
         let (from, by) = (&pointer.value, &offset.value);

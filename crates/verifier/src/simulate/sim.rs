@@ -7,12 +7,12 @@ use crate::design::{Design, Liveness};
 use crate::env::{DecodedOp, Env, InsnFlags, SubprogId};
 use crate::log::state::{StateView, Touched};
 use crate::mem::{Budget, List, Text};
-use crate::messages::{Path, Registers};
+use crate::messages::Registers;
 use crate::outcome::{Abort, Step};
 use crate::prune::{Backtrack, Checkpoints};
 use crate::simulate::btf::ctx::{Argument, RefArgument};
 use crate::simulate::btf::loaded::WalkCache;
-use crate::simulate::memory::{CtxMemo, MapTable};
+use crate::simulate::memory::{CtxLoads, MapTable};
 use crate::state::{FrameMarks, MapRef, RegState, Slot, State, Store};
 use crate::trace::{Event, Level, Mark, Observer};
 use veristable_isa::{Op, Reg};
@@ -31,24 +31,51 @@ pub(crate) struct Pending {
     pub(crate) mark: Mark,
 }
 
-/// What the simulation remembers of an instruction from path to path.
+/// What the simulation remembers of an instruction from path to path. There is one for each slot of
+/// the program, so that its size counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InsnMemo {
-    /// The type of pointer that a load or store used.
-    pub(crate) pointer: Option<(RegBase, TypeFlags)>,
-    /// How pointer arithmetic must be masked for programs without privileges.
-    pub(crate) masking: Option<Masking>,
     /// Its reserved fields were tested.
     pub(crate) fields_tested: bool,
-    /// Its last access to the context and what that yields.
-    pub(crate) ctx: Option<CtxMemo>,
-    /// The helper that it calls, by its place in [`Sim::helpers`].
+    /// What depends on the kind of instruction.
+    pub(crate) of_kind: KindMemo,
+}
+
+/// What the simulation remembers of one kind of instruction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum KindMemo {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// A load or store: the type of pointer that it used.
+    Access(RegBase, TypeFlags),
+    /// Pointer arithmetic: how it must be masked for programs without privileges.
+    Arithmetic(Masking),
+    /// A call of a helper, by its place in [`Sim::calls`].
+    Call(u32),
+}
+
+/// What the simulation remembers of a call of a helper.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallMemo {
+    /// The helper, by its place in [`Sim::helpers`].
     pub(crate) helper: Option<u16>,
-    /// The map that a helper was given last (`map_ptr_state`).
+    /// The map that it was given last (`map_ptr_state`).
     pub(crate) map: Option<MapRef>,
-    /// A call of `bpf_loop`: the callback if every visit can be replaced by instructions
-    /// (`loop_inline_state`); `None` before the first.
-    pub(crate) inline_loop: Option<Option<SubprogId>>,
+    /// For `bpf_loop`: whether visits can be replaced by instructions (`loop_inline_state`).
+    pub(crate) inline_loop: InlineLoop,
+}
+
+/// Whether the calls of `bpf_loop` at an instruction can be replaced by instructions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum InlineLoop {
+    /// It was not visited.
+    #[default]
+    New,
+    /// Every visit so far calls this function and has no flags.
+    Fits(SubprogId),
+    /// Some visit does not.
+    No,
 }
 
 /// How pointer arithmetic is masked against misprediction (`alu_state`, `alu_limit`).
@@ -82,6 +109,10 @@ pub(crate) struct Sim<'s, 'a, D: Design, O: Observer> {
     pub(crate) backtrack: Backtrack,
     /// What is remembered of each instruction.
     pub(crate) memos: List<InsnMemo>,
+    /// What is remembered of each call of a helper.
+    pub(crate) calls: List<CallMemo>,
+    /// What accesses to the context yield.
+    pub(crate) ctx_loads: CtxLoads,
     /// What is asked of the maps in use.
     pub(crate) maps: MapTable,
     /// What the program's functions take.
@@ -159,13 +190,27 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Whether an instruction has a mark.
     #[inline]
     pub(crate) fn has_flag(&self, insn: u32, flag: InsnFlags) -> Result<bool, Abort> {
-        Ok(self.env.code.aux(insn)?.flags.contains(flag))
+        self.env.has_flag(insn, flag)
     }
 
     /// Gives an instruction a mark.
     pub(crate) fn set_flag(&mut self, insn: u32, flag: InsnFlags) -> Result<(), Abort> {
         self.env.code.aux_mut(insn)?.flags.insert(flag);
         Ok(())
+    }
+
+    /// What is remembered of the current instruction, which calls a helper.
+    pub(crate) fn call_memo(&mut self) -> Result<&mut CallMemo, Abort> {
+        let place = match self.memo()?.of_kind {
+            KindMemo::Call(place) => place,
+            _ => {
+                let place = u32::try_from(self.calls.len()).map_err(|_| Abort::OutOfMemory)?;
+                self.calls.push(&self.env.budget, CallMemo::default())?;
+                self.memo()?.of_kind = KindMemo::Call(place);
+                place
+            }
+        };
+        self.calls.at_mut(place as usize)
     }
 
     /// What is remembered of the current instruction.
@@ -196,7 +241,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         self.touch_reg(reg);
         let state = self.reg(reg)?;
-        if state.kind == crate::state::Kind::NotInit {
+        if matches!(state.kind, crate::state::Kind::NotInit) {
             return self.env.reject(Registers::NotReadable { reg: number });
         }
         if reg == Reg::FP {
@@ -251,6 +296,9 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Tests that a register's value does not contradict itself, and forgets its ranges if it
     /// does (`reg_bounds_sanity_check`).
     pub(crate) fn check_invariants(&mut self, reg: Reg, place: &'static str) -> Step {
+        if self.reg(reg)?.value.check().is_ok() {
+            return Ok(());
+        }
         let mut value = self.reg(reg)?.value;
         if self.repair(&mut value, place)? {
             self.reg_mut(reg)?.value = value;
@@ -337,7 +385,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// Refuses for a reason that cannot occur in the kernel without a bug there.
     pub(crate) fn bug<T>(&mut self, what: core::fmt::Arguments<'_>) -> Step<T> {
-        self.env.reject(Path::Bug { what: Text::format(what) })
+        self.env.bug(what)
     }
 
     /// Prints what the current instruction changed, if anyone reads it.

@@ -4,7 +4,7 @@
 //! processor takes.
 
 use super::memory::{Accessor, Part};
-use super::sim::{Masking, Sim};
+use super::sim::{KindMemo, Masking, Sim};
 use crate::design::Design;
 use crate::env::InsnFlags;
 use crate::errno::Errno;
@@ -82,10 +82,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// `update_alu_sanitation_state`
     fn remember_masking(&mut self, masking: Masking) -> Result<Result<(), Reason>, Abort> {
         let memo = self.memo()?;
-        if memo.masking.is_some_and(|before| before != masking) {
+        if matches!(memo.of_kind, KindMemo::Arithmetic(before) if before != masking) {
             return Ok(Err(Reason::Paths));
         }
-        memo.masking = Some(masking);
+        memo.of_kind = KindMemo::Arithmetic(masking);
         Ok(Ok(()))
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! The main loop (`do_check`).
 
-use super::sim::Sim;
+use super::sim::{KindMemo, Sim};
 use crate::design::{Design, Liveness};
 use crate::env::{DecodedOp, InsnFlags};
 use crate::errno::Errno;
@@ -95,7 +95,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if recoverable && fenced {
             // The processor is stopped from getting here by misprediction.
             self.set_flag(insn, InsnFlags::NOSPEC)?;
-            self.memo()?.masking = None;
+            self.forget_masking()?;
             return Ok(Next::EndOfPath);
         }
         let next = result?;
@@ -103,6 +103,15 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return Ok(Next::EndOfPath);
         }
         Ok(next)
+    }
+
+    /// How the instruction is masked does not matter any more.
+    fn forget_masking(&mut self) -> Result<(), Abort> {
+        let of_kind = &mut self.memo()?.of_kind;
+        if matches!(of_kind, KindMemo::Arithmetic(_)) {
+            *of_kind = KindMemo::Nothing;
+        }
+        Ok(())
     }
 
     fn print_safe(&mut self, print_state: bool) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! States set aside for comparison.
 
-use super::{MAX_FRAMES, State};
+use super::{Linked, MAX_FRAMES, State};
 use crate::mem::Id;
 
 /// What is said of a frame of a checkpoint after it was made: registers R0 to R9 and the slots of
@@ -64,6 +64,9 @@ pub struct Checkpoint {
     pub retired: bool,
     /// Its dead registers and slots are known.
     pub cleaned: bool,
+    /// What told it from the last state that it did not match, which is likely to tell it from the next
+    /// one too.
+    pub differed: Option<Linked>,
 }
 
 /// A checkpoint's place in the arena.

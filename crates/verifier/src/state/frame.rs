@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-or-later
 //! One function on the call chain.
 
-use super::RegState;
 use super::store::StackId;
+use super::{RegState, bits};
 use crate::env::SubprogId;
 use crate::outcome::Abort;
 
@@ -54,7 +54,7 @@ bitflags::bitflags! {
 }
 
 /// One function on the call chain (`struct bpf_func_state`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Frame {
     /// R0 to R10.
     pub regs: [RegState; REGS],
@@ -94,6 +94,13 @@ impl Frame {
             flags: FrameFlags::empty(),
             callback_depth: 0,
         }
+    }
+
+    /// Those of some registers, one bit each, that hold numbers.
+    #[must_use]
+    pub fn scalars_of(&self, regs: u16) -> u16 {
+        let is_scalar = |reg: &u32| self.regs.get(*reg as usize).is_some_and(RegState::is_scalar);
+        bits(regs.into()).filter(is_scalar).fold(0, |mask, reg| mask | 1 << reg)
     }
 
     /// A register, which must exist.

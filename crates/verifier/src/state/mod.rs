@@ -20,6 +20,14 @@ pub use frame::{CALLER_SAVED, CALLER_SAVED_MASK, Callsite, Frame, FrameFlags, MA
 pub use history::{Access, HistoryEntry, Linked, LinkedRegs, Place};
 pub use refs::{RefKind, RefStore, Reference, Refs};
 pub use reg::{BtfRef, DynptrKind, IterState, Kind, MapRef, RegId, RegState, Residue};
-pub use stack::{SLOT_BYTES, STACK_BYTES, Slot, SlotType, slot_of};
+pub use stack::{SLOT_BYTES, STACK_BYTES, Slot, SlotType, scalar_spills_of, slot_of};
 pub use store::{FrameId, Stack, Store};
 pub use verifier::{FrameRefs, Resources, State};
+
+/// The numbers of the bits that are set, ascending.
+#[inline]
+pub(crate) fn bits(mask: u64) -> impl Iterator<Item = u32> {
+    let low = |mask: &u64| (*mask != 0).then(|| mask.trailing_zeros());
+    core::iter::successors(Some(mask), |mask| Some(mask & mask.wrapping_sub(1)))
+        .map_while(move |mask| low(&mask))
+}

@@ -401,8 +401,9 @@ impl RegState {
 
     /// Whether it is a number.
     #[must_use]
-    pub fn is_scalar(&self) -> bool {
-        self.kind == Kind::Scalar
+    #[inline]
+    pub const fn is_scalar(&self) -> bool {
+        matches!(self.kind, Kind::Scalar)
     }
 
     /// Whether it is a number or may not be read at all: not a pointer.

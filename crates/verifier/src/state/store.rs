@@ -10,7 +10,7 @@ use crate::outcome::Abort;
 pub type Stack = List<Slot>;
 
 /// An item and how many refer to it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Counted<T> {
     count: u32,
     item: T,
@@ -61,7 +61,7 @@ impl Store {
             return Ok(());
         }
         let stack = counted.item.stack;
-        self.frames.remove(id);
+        self.frames.discard(id);
         match stack {
             Some(stack) => self.release_stack(budget, stack),
             None => Ok(()),
@@ -100,13 +100,14 @@ impl Store {
     }
 
     fn unshare(&mut self, budget: &Budget, id: &mut FrameId) -> Result<(), Abort> {
-        let shared = self.frames.at_mut(*id)?;
-        let copy = shared.item.clone();
-        shared.count -= 1;
-        if let Some(stack) = copy.stack {
+        let shared = *id;
+        *id = self.frames.insert_copy(budget, shared)?;
+        self.frames.at_mut(shared)?.count -= 1;
+        let copy = self.frames.at_mut(*id)?;
+        copy.count = 1;
+        if let Some(stack) = copy.item.stack {
             self.stacks.at_mut(stack)?.count += 1;
         }
-        *id = self.frames.insert(budget, Counted { count: 1, item: copy })?;
         Ok(())
     }
 

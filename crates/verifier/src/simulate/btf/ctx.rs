@@ -215,17 +215,17 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     ) -> Step<Option<(CtxLoad, Option<Note>)>> {
         let rules = program.rules();
         let kernel = self.btf(BtfRef::Kernel)?;
+        let types = self.env.kernel.context_types(rules)?;
         let is_context = pointer
             .target()
-            .is_some_and(|to| prog_context::is_context(kernel, target.btf, to, rules));
+            .is_some_and(|to| prog_context::is_context(kernel, types, target.btf, to, rules));
         if !is_context {
             return Ok(None);
         }
         let mut flags = TypeFlags::empty();
         flags.set(TypeFlags::PTR_TRUSTED, self.arguments_are_trusted()?);
         flags.set(TypeFlags::PTR_MAYBE_NULL, target.is_nullable(arg));
-        let id = prog_context::kernel_context(kernel, rules);
-        Ok(id.map(|id| (pointer_to(id, flags), None)))
+        Ok(types.map(|types| (pointer_to(types.kernel, flags), None)))
     }
 
     /// What the program attaches to.

@@ -307,5 +307,5 @@ fn dynptr_use(param: &Param<'_>) -> DynptrUse {
 
 /// A pointer to the stack and nothing else.
 fn is_stack(state: &RegState) -> bool {
-    state.kind == Kind::Stack && state.flags.is_empty()
+    matches!(state.kind, Kind::Stack) && state.flags.is_empty()
 }

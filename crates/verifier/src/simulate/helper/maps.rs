@@ -125,7 +125,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if read_only && call.proto.func.changes_map() {
             return self.env.reject(Message::ReadOnlyMap);
         }
-        let memo = self.memo()?;
+        let memo = self.call_memo()?;
         let before = memo.map.replace(map);
         if before.is_some_and(|before| before != map) {
             self.set_flag(self.insn, InsnFlags::SEVERAL_MAPS)?;
@@ -151,7 +151,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// The number that a key on the stack is, where that is known (`get_constant_map_key`).
     /// Whoever relies on it must not be compared without it, so it becomes precise.
     pub(super) fn constant_key(&mut self, key: &RegState, size: u32) -> Step<Option<i64>> {
-        let on_stack = key.kind == Kind::Stack && key.flags.is_empty();
+        let on_stack = matches!(key.kind, Kind::Stack) && key.flags.is_empty();
         let Some(offset) = key.value.as_const().filter(|_| on_stack) else { return Ok(None) };
         if !self.env.privileges.bpf_capable {
             return Ok(None);

@@ -107,7 +107,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// The helper that the current instruction calls; a copy, since it is small. Refuses what no
     /// program like this one may call.
     pub(super) fn helper(&mut self, number: i32) -> Step<Proto<'a>> {
-        if let Some(at) = self.memo()?.helper {
+        if let Some(at) = self.call_memo()?.helper {
             return Ok(*self.helpers.list.at(usize::from(at))?);
         }
         let known = u32::try_from(number).ok();
@@ -120,7 +120,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
                 self.helpers.list.len() - 1
             }
         };
-        self.memo()?.helper = u16::try_from(at).ok();
+        self.call_memo()?.helper = u16::try_from(at).ok();
         Ok(*self.helpers.list.at(at)?)
     }
 
@@ -128,21 +128,25 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         let kernel = self.env.kernel;
         let id = u32::try_from(number).ok();
         let name = id.and_then(|id| kernel.helper_name(HelperId(id)));
-        let func = label(name, number);
+        let func = || label(name, number);
         let (Some(id), Some(name)) = (id, name) else {
-            return self.env.reject(Message::NoSuchHelper { func });
+            return self.env.reject(Message::NoSuchHelper { func: func() });
         };
         if crate::analysis::offer::is_withheld(self.env, name) {
-            return self.env.reject(Message::NotForProgram { func });
+            return self.env.reject(Message::NotForProgram { func: func() });
         }
         let context = self.env.context();
-        let helper = match kernel.helper(HelperId(id), &context)? {
-            HelperAnswer::NoSuchHelper => return self.env.reject(Message::NoSuchHelper { func }),
-            HelperAnswer::NotForProgram => return self.env.reject(Message::NotForProgram { func }),
+        let helper = match crate::analysis::calls::ask(self.env, HelperId(id), &context)? {
+            HelperAnswer::NoSuchHelper => {
+                return self.env.reject(Message::NoSuchHelper { func: func() });
+            }
+            HelperAnswer::NotForProgram => {
+                return self.env.reject(Message::NotForProgram { func: func() });
+            }
             HelperAnswer::Available(helper) => helper,
         };
         if !crate::analysis::offer::is_offered(self.env, HelperId(id), &context)? {
-            return self.env.reject(Message::NotForProgram { func });
+            return self.env.reject(Message::NotForProgram { func: func() });
         }
         if helper.gpl_only && !self.env.prog.gpl_compatible {
             return self.env.reject(Message::GplOnly);

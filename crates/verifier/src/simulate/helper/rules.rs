@@ -7,7 +7,7 @@ use crate::env::InsnFlags;
 use crate::messages::Helper as Message;
 use crate::outcome::Step;
 use crate::simulate::objects::Leaving;
-use crate::simulate::sim::Sim;
+use crate::simulate::sim::{InlineLoop, Sim};
 use crate::simulate::subprogram::Callback;
 use crate::state::{DynptrKind, Kind};
 use crate::trace::Observer;
@@ -182,20 +182,20 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// Whether the loop is replaced by instructions after acceptance: it is if every visit has
     /// the same callback and flags of 0 (`update_loop_inline_state`).
     fn note_loop(&mut self, call: &Call<'_>) -> Step {
-        let before = self.memo()?.inline_loop;
-        if matches!(before, Some(None)) {
+        let before = self.call_memo()?.inline_loop;
+        if before == InlineLoop::No {
             return Ok(());
         }
         let flags_are_zero = self.reg(Reg::R4)?.is_null();
         if flags_are_zero {
             self.mark_precise(Reg::R4)?;
         }
-        let same = match before {
-            None => true,
-            Some(before) => before == call.subprog,
+        let now = match call.subprog {
+            Some(subprog) if flags_are_zero => InlineLoop::Fits(subprog),
+            _ => InlineLoop::No,
         };
-        let fits = flags_are_zero && same;
-        self.memo()?.inline_loop = Some(call.subprog.filter(|_| fits));
+        let fits = now != InlineLoop::No && (before == InlineLoop::New || before == now);
+        self.call_memo()?.inline_loop = if fits { now } else { InlineLoop::No };
         let insn = self.insn;
         let flags = &mut self.env.code.aux_mut(insn)?.flags;
         flags.set(InsnFlags::INLINE_LOOP, fits);

@@ -267,7 +267,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// The program's context.
     pub(super) fn check_context_arg(&mut self, at: At, state: &RegState, call: &mut Call) -> Step {
-        if state.kind != Kind::Ctx || !state.flags.is_empty() {
+        if !matches!(state.kind, Kind::Ctx) || !state.flags.is_empty() {
             let ty = TypeName::of(state).text();
             return self.env.reject(Kfunc::NotContext { arg: at.number, ty });
         }
@@ -276,8 +276,8 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                 // `check_allowed` refused kfuncs of a kernel without BTF.
                 return self.env.unsupported("BTF", "of the kernel");
             };
-            let context =
-                crate::analysis::prog_context::kernel_context(kernel, self.env.prog.rules);
+            let types = self.env.kernel.context_types(self.env.prog.rules)?;
+            let context = types.map(|types| types.kernel);
             let ty = context.and_then(|id| kernel.type_by_id(id).ok());
             let Some(ty) = ty else {
                 // A kernel with this kfunc has the structure.

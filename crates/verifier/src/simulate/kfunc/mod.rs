@@ -125,7 +125,9 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
             return self.env.reject(Kfunc::NotAllowed { name: Text::new(called.name) });
         };
         let kernel = self.btf(crate::state::BtfRef::Kernel)?;
-        let signature = Signature::of(kernel, &called, flags, self.env.prog.rules);
+        let rules = self.env.prog.rules;
+        let context = self.env.kernel.context_types(rules)?;
+        let signature = Signature::of(kernel, context, &called, flags, rules);
         let Some(signature) = signature.filter(|_| called.offset == 0) else {
             // A kfunc of a module, or one whose types the kernel would not have registered.
             return self.env.unsupported("kfunc prototype", called.name);

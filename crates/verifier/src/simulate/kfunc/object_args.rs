@@ -243,7 +243,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             .filter(|_| arg.target_kind == veristable_btf::Kind::Struct);
         let named = ty.and_then(|ty| Some((ty.name().strip_prefix("bpf_iter_")?, ty.size()?)));
         let Some((name, size)) = named else {
-            if state.kind != Kind::Stack || !state.flags.is_empty() {
+            if !matches!(state.kind, Kind::Stack) || !state.flags.is_empty() {
                 // `btf_check_iter_kfuncs` registers no kfunc whose iterator is no such structure.
                 return self.env.unsupported("iterator", "of an unknown type");
             }
@@ -359,7 +359,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
 
     /// Saved interrupt flags.
     fn check_irq_arg(&mut self, at: At, state: &RegState) -> Step {
-        if state.kind != Kind::Stack || !state.flags.is_empty() {
+        if !matches!(state.kind, Kind::Stack) || !state.flags.is_empty() {
             return self.env.reject(Kfunc::NotStackFlag { arg: at.number });
         }
         let usage = match self.kfunc_signature(at.kfunc)?.special {

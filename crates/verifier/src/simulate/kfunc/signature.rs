@@ -6,7 +6,7 @@ use super::special::Special;
 use crate::analysis::kfuncs::Kfunc;
 use crate::analysis::prog_context;
 use veristable_btf::{Btf, Kind, Members, Param, Type, TypeId};
-use veristable_kernel::{KfuncFlags, ProgType};
+use veristable_kernel::{ContextTypes, KfuncFlags, ProgType};
 
 /// Arguments in registers at most (`MAX_BPF_FUNC_REG_ARGS`).
 pub(super) const MAX_ARGS: usize = 5;
@@ -169,15 +169,17 @@ pub(super) enum Node {
 }
 
 impl Signature {
-    /// Reads the BTF of a kfunc, `None` if that is broken. `kernel` is the kernel's own BTF.
+    /// Reads the BTF of a kfunc, `None` if that is broken. `kernel` is the kernel's own BTF,
+    /// `context` what it says of the program's type.
     pub(super) fn of(
         kernel: &Btf<'_>,
+        context: Option<ContextTypes>,
         kfunc: &Kfunc<'_>,
         flags: KfuncFlags,
         rules: ProgType,
     ) -> Option<Self> {
         let special = if kfunc.offset == 0 { Special::of(kfunc.name) } else { None };
-        let reader = Reader { kernel, btf: kfunc.btf, flags, special, rules };
+        let reader = Reader { kernel, context, btf: kfunc.btf, flags, special, rules };
         let params = kfunc.proto.params;
         let mut args = [Arg::Ignored; MAX_ARGS];
         let mut wide_args = 0;
@@ -222,6 +224,7 @@ impl Signature {
 /// What an argument's type is read with.
 struct Reader<'r> {
     kernel: &'r Btf<'r>,
+    context: Option<ContextTypes>,
     btf: &'r Btf<'r>,
     flags: KfuncFlags,
     special: Option<Special>,
@@ -285,7 +288,7 @@ impl Reader<'_> {
         };
         match name {
             _ if self.special == Some(Special::CastToKernCtx) => PointerClass::Ctx,
-            _ if prog_context::is_context(self.kernel, self.btf, raw, self.rules) => {
+            _ if prog_context::is_context(self.kernel, self.context, self.btf, raw, self.rules) => {
                 PointerClass::Ctx
             }
             _ if has_suffix(name, "__alloc") => PointerClass::AllocObject,

@@ -30,12 +30,19 @@ pub(crate) struct CtxLoad {
     pub(crate) range: Option<(i32, i32)>,
 }
 
-/// The last access to the context at an instruction, and what it yields. The kernel is asked
-/// again only if an instruction makes another access, as calls can.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CtxMemo {
-    access: CtxAccess,
-    load: CtxLoad,
+/// What accesses to the context yield. The kernel is asked again only if other accesses have taken
+/// an access's place.
+#[derive(Debug, Default)]
+pub(crate) struct CtxLoads {
+    known: [Option<(CtxAccess, CtxLoad)>; 16],
+}
+
+impl CtxLoads {
+    /// The place of an access: members of a structure follow each other in steps of four bytes.
+    fn place(&mut self, access: CtxAccess) -> Option<&mut Option<(CtxAccess, CtxLoad)>> {
+        let steps = access.offset.cast_unsigned() / 4;
+        self.known.get_mut((steps % 16) as usize)
+    }
 }
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
@@ -77,24 +84,24 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         if matches!(self.env.prog.rules, ProgType::TRACING | ProgType::LSM | ProgType::STRUCT_OPS) {
             return self.access_ctx_by_btf(access);
         }
-        if let Some(memo) = self.memo()?.ctx
-            && memo.access == access
+        if let Some(Some((known, load))) = self.ctx_loads.place(access)
+            && *known == access
         {
-            return Ok(Some(memo.load));
+            return Ok(Some(*load));
         }
         if !is_context_open(self.env, access) {
             return Ok(None);
         }
         let program = self.env.context();
         let load = match self.env.kernel.context(access, &program)? {
-            CtxAnswer::Refused => None,
-            CtxAnswer::Allowed(field) => Some(self.ctx_field(&field)?),
-            CtxAnswer::ByBtf => self.access_ctx_by_btf(access)?,
+            CtxAnswer::Refused => return Ok(None),
+            CtxAnswer::Allowed(field) => self.ctx_field(&field)?,
+            CtxAnswer::ByBtf => return self.access_ctx_by_btf(access),
         };
-        if let Some(load) = load {
-            self.memo()?.ctx = Some(CtxMemo { access, load });
+        if let Some(place) = self.ctx_loads.place(access) {
+            *place = Some((access, load));
         }
-        Ok(load)
+        Ok(Some(load))
     }
 
     fn ctx_field(&mut self, field: &CtxField<'_>) -> Step<CtxLoad> {
@@ -157,7 +164,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     }
 
     fn load_from_ctx(&mut self, dst: Reg, load: &CtxLoad) -> Step {
-        if load.kind == Kind::Scalar && load.flags.is_empty() {
+        if matches!(load.kind, Kind::Scalar) && load.flags.is_empty() {
             let Some((min, max)) = load.range else {
                 self.reg_mut(dst)?.set_unknown();
                 return Ok(());

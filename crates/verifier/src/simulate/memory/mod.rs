@@ -14,12 +14,12 @@ mod sock;
 mod stack;
 
 pub(crate) use buffer::{BufferUse, FilledStack};
-pub(crate) use ctx::{CtxLoad, CtxMemo};
+pub(crate) use ctx::{CtxLoad, CtxLoads};
 pub(crate) use map::{MapTable, only_read};
 pub(crate) use map_fields::Accessor;
 pub(crate) use plain::Part;
 
-use super::sim::Sim;
+use super::sim::{KindMemo, Sim};
 use crate::design::Design;
 use crate::domain::Narrow;
 use crate::env::InsnFlags;
@@ -96,7 +96,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let span = Span { base, off: i32::from(off), size: size.bytes() };
         self.access(span, Access::Read(Some(dst)), strict, sign_extend)?;
         self.remember_pointer(&pointer, !strict)?;
-        if sign_extend && pointer.kind == Kind::Arena {
+        if sign_extend && matches!(pointer.kind, Kind::Arena) {
             self.set_flag(self.insn, InsnFlags::ARENA_SIGN_LOAD)?;
         }
         self.check_invariants(dst, place)
@@ -180,7 +180,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             self.access(span, Access::Read(result), true, false)?;
         }
         let pointer = self.copy_of(base)?;
-        let is_arena = pointer.kind == Kind::Arena && pointer.flags.is_empty();
+        let is_arena = matches!(pointer.kind, Kind::Arena) && pointer.flags.is_empty();
         if is_arena || self.env.has(Behaviour::AtomicsRememberPointer) {
             self.remember_pointer(&pointer, false)?;
         }
@@ -318,12 +318,13 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     fn remember_pointer(&mut self, pointer: &RegState, trust_may_differ: bool) -> Step {
         let ty = (pointer.kind.base(), pointer.flags);
         let memo = self.memo()?;
-        let Some(before) = memo.pointer else {
-            if pointer.kind != Kind::NotInit {
-                memo.pointer = Some(ty);
+        let KindMemo::Access(base, flags) = memo.of_kind else {
+            if !matches!(pointer.kind, Kind::NotInit) {
+                memo.of_kind = KindMemo::Access(ty.0, ty.1);
             }
             return Ok(());
         };
+        let before = (base, flags);
         if ty == before || (mixes(ty.0) && mixes(before.0)) {
             return Ok(());
         }
@@ -342,7 +343,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let untrusted = either(TypeFlags::PTR_UNTRUSTED) || !with_memory;
         flags.set(TypeFlags::PTR_UNTRUSTED, untrusted);
         flags.set(TypeFlags::MEM_RDONLY, either(TypeFlags::MEM_RDONLY));
-        self.memo()?.pointer = Some((base, flags));
+        self.memo()?.of_kind = KindMemo::Access(base, flags);
         Ok(())
     }
 }

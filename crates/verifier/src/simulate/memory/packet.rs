@@ -115,7 +115,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         self.read(Reg::R6, true)?;
         self.check_resource_leak(Leaving::ClassicLoad, true)?;
         let context = self.copy_of(Reg::R6)?;
-        if context.kind != Kind::Ctx || !context.flags.is_empty() {
+        if !matches!(context.kind, Kind::Ctx) || !context.flags.is_empty() {
             return self.env.reject(Memory::LdAbsContext);
         }
         if let Some(index) = index {

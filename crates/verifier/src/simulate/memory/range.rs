@@ -11,8 +11,9 @@ use crate::log::state::TnumText;
 use crate::messages::Memory;
 use crate::outcome::Step;
 use crate::simulate::sim::Sim;
-use crate::state::{RegState, SlotType, slot_of};
+use crate::state::{RegState, SLOT_BYTES, Slot, SlotType, slot_of};
 use crate::trace::Observer;
+use core::ops::Range;
 use veristable_kernel::Behaviour;
 
 impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
@@ -58,31 +59,59 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
             return Ok(Some(FilledStack { reg, size }));
         }
         let writes = all_write || !reads;
-        for byte in from..end {
-            if self.use_stack_byte(pointer.frame, byte, writes)? {
-                D::Liveness::read_slots(self, pointer.frame, 1 << (slot_of(byte) & 63))?;
-                continue;
-            }
-            let (reg, byte) = (reg.number(), byte.wrapping_sub(from));
-            return if fixed {
-                self.env.reject(Memory::Uninitialized { indirect, reg, off: from, byte, size })
-            } else {
-                let var_off = TnumText(pointer.value.bits).text();
-                self.env.reject(Memory::InvalidVariableRead { indirect, reg, var_off, byte, size })
-            };
+        let (bad, slots) = self.use_stack_bytes(pointer.frame, from..end, writes)?;
+        D::Liveness::read_slots(self, pointer.frame, slots)?;
+        let Some(byte) = bad else { return Ok(None) };
+        let (reg, byte) = (reg.number(), byte.wrapping_sub(from));
+        if fixed {
+            self.env.reject(Memory::Uninitialized { indirect, reg, off: from, byte, size })
+        } else {
+            let var_off = TnumText(pointer.value.bits).text();
+            self.env.reject(Memory::InvalidVariableRead { indirect, reg, var_off, byte, size })
         }
-        Ok(None)
+    }
+
+    /// Bytes that a callee reads, or writes too: the first that may not be read, and which slots were
+    /// read before it.
+    fn use_stack_bytes(
+        &mut self,
+        frame: u8,
+        bytes: Range<i32>,
+        writes: bool,
+    ) -> Step<(Option<i32>, u64)> {
+        let (mut slots, mut off) = (0u64, bytes.start);
+        while off < bytes.end {
+            let index = slot_of(off);
+            // Where the next slot begins.
+            let next = off.wrapping_sub(off.rem_euclid(SLOT_BYTES)).saturating_add(SLOT_BYTES);
+            let end = next.min(bytes.end);
+            let stack = self.store.slots(self.cur.frame(frame)?)?;
+            let known = stack.get(index).map(Slot::type_word);
+            // Nothing to look at byte by byte in most slots.
+            if !known.is_some_and(|word| word.is_misc() || (!writes && word.is_data())) {
+                for byte in off..end {
+                    if !self.use_stack_byte(frame, byte, writes)? {
+                        let before = if byte > off { 1 << (index & 63) } else { 0 };
+                        return Ok((Some(byte), slots | before));
+                    }
+                }
+            }
+            slots |= 1 << (index & 63);
+            off = next;
+        }
+        Ok((None, slots))
     }
 
     /// Bytes that a call will write must not belong to a dynptr.
     fn refuse_dynptrs(&mut self, frame: u8, from: i32, end: i32) -> Step {
-        for off in from..end {
-            let slot = self.slot(frame, slot_of(off))?;
-            if slot.byte(off) == SlotType::Dynptr {
-                return self.env.reject(Memory::OverDynptr { off });
-            }
+        let slots = self.store.slots(self.cur.frame(frame)?)?;
+        let is_dynptr = |off: &i32| {
+            slots.get(slot_of(*off)).is_some_and(|slot| slot.byte(*off) == SlotType::Dynptr)
+        };
+        match (from..end).find(is_dynptr) {
+            Some(off) => self.env.reject(Memory::OverDynptr { off }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A byte that a callee reads, or writes too. False if it may not be read.

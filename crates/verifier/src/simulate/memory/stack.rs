@@ -214,7 +214,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
                     self.env.source_line(self.insn, &"; ");
                     return self.env.reject(Memory::SpillSize);
                 }
-                if at.frame != self.cur.depth && reg.kind == Kind::Stack {
+                if at.frame != self.cur.depth && matches!(reg.kind, Kind::Stack) {
                     return self.env.reject(Memory::SpillToCaller);
                 }
                 self.slot_mut(at.frame, index)?.spill(reg, at.size);
@@ -239,6 +239,28 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         Ok(())
     }
 
+    /// Something is written to each of `size` bytes from where a stack pointer points: what so many
+    /// stores of a byte do, slot by slot, for a program that may leak pointers and needs no care
+    /// against speculation. The bounds were checked.
+    pub(crate) fn fill_stack_bytes(&mut self, base: Reg, size: u32) -> Step {
+        let pointer = self.reg(base)?;
+        let (frame, fixed) = (pointer.frame, pointer.value.bits.value as i32);
+        let mut off = pointer.off.wrapping_add(fixed);
+        let end = off.saturating_add(size.cast_signed());
+        while off < end {
+            let index = slot_of(off);
+            // Up to where the next slot begins.
+            let next = off.wrapping_sub(off.rem_euclid(SLOT_BYTES)).saturating_add(SLOT_BYTES);
+            let at = At { frame, off, size: next.min(end).wrapping_sub(off).cast_unsigned() };
+            self.destroy_dynptr(frame, index)?;
+            self.check_fastcall(frame, off)?;
+            self.touch_slot(index);
+            self.write_data(at, None, None, None)?;
+            off = next;
+        }
+        Ok(())
+    }
+
     /// Plain data destroys what was spilled; zeroes are remembered.
     fn write_data(
         &mut self,
@@ -247,11 +269,6 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         reg: Option<&RegState>,
         imm: Option<i32>,
     ) -> Step {
-        let slot = self.slot_mut(at.frame, at.slot())?;
-        slot.forget_reg();
-        if slot.is_special() {
-            slot.scrub();
-        }
         let zero = match reg {
             Some(reg) => reg.is_null(),
             None => imm == Some(0),
@@ -261,6 +278,10 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         }
         let to = if zero { SlotType::Zero } else { SlotType::Misc };
         let slot = self.slot_mut(at.frame, at.slot())?;
+        slot.forget_reg();
+        if slot.is_special() {
+            slot.scrub();
+        }
         at.bytes().for_each(|off| slot.set_byte(off, to));
         Ok(())
     }

@@ -52,7 +52,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// An argument that is a dynptr (`process_dynptr_func`).
     pub(crate) fn check_dynptr(&mut self, reg: Reg, usage: DynptrUse) -> Step {
         let (state, arg) = (self.copy_of(reg)?, argument(reg));
-        let is_stack = state.kind == Kind::Stack && state.flags.is_empty();
+        let is_stack = matches!(state.kind, Kind::Stack) && state.flags.is_empty();
         let is_const = matches!(state.kind, Kind::Dynptr { .. }) && state.flags.is_empty();
         if !is_stack && !is_const {
             return self.env.reject(Objects::DynptrPointer { arg });
@@ -178,11 +178,12 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
     /// A slot is about to be written: the dynptr there, if there is one, is gone with what was
     /// made from it (`destroy_if_dynptr_stack_slot`).
     pub(crate) fn destroy_dynptr(&mut self, frame: u8, number: usize) -> Step {
-        let slot = self.slot(frame, number)?;
-        let [first, ..] = slot.types;
-        if first != SlotType::Dynptr {
+        let slots = self.store.slots(self.cur.frame(frame)?)?;
+        let first = slots.get(number).and_then(|slot| slot.types.first());
+        if first != Some(&SlotType::Dynptr) {
             return Ok(());
         }
+        let slot = self.slot(frame, number)?;
         let is_first = matches!(slot.reg.kind, Kind::Dynptr { first_slot: true, .. });
         let number = if is_first { number } else { number + 1 };
         let dynptr = self.slot(frame, number)?.reg;

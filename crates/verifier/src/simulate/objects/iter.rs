@@ -73,7 +73,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         func: &str,
     ) -> Step<Option<IterPlace>> {
         let (state, arg) = (self.copy_of(reg)?, argument(reg));
-        if state.kind != Kind::Stack || !state.flags.is_empty() {
+        if !matches!(state.kind, Kind::Stack) || !state.flags.is_empty() {
             return self.env.reject(Objects::IterPointer { arg });
         }
         if let IterUse::New { rcu_protected } = usage {

@@ -218,7 +218,7 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     fn tags_of(&mut self, of: &Subject<'_>, func: TypeId, arg: u32) -> Step<Tags> {
         if self.prototypes.tags.is_none() {
             let mut rows = List::new();
-            for ty in of.btf.types().filter(|ty| ty.kind() == Kind::DeclTag) {
+            for ty in of.btf.types_of(Kind::DeclTag) {
                 let (Some(tag), Some(name)) = (ty.as_decl_tag(), ty.name().strip_prefix("arg:"))
                 else {
                     continue;

@@ -2,7 +2,7 @@
 //! Which types of the program's BTF stand for its context (`btf_is_prog_ctx_type`,
 //! `btf_validate_prog_ctx_type` of kernel/bpf/btf.c).
 
-use crate::analysis::prog_context::{is_context, is_user_registers, program_context};
+use crate::analysis::prog_context::{is_context, is_user_registers};
 use crate::design::Design;
 use crate::mem::Text;
 use crate::messages::Functions;
@@ -21,8 +21,9 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
         prog_type: ProgType,
     ) -> Step<bool> {
         let kernel = self.env.kernel;
+        let types = kernel.context_types(prog_type)?;
         match kernel.btf(None)? {
-            Some(kernel) => Ok(is_context(kernel, btf, id, prog_type)),
+            Some(kernel) => Ok(is_context(kernel, types, btf, id, prog_type)),
             // A kernel whose BTF is not known.
             None => self.env.unsupported("kernel BTF", "none"),
         }
@@ -32,9 +33,9 @@ impl<'a, D: Design, O: Observer> Sim<'_, 'a, D, O> {
     /// there is none.
     fn canonical_context(&self, prog_type: ProgType) -> Step<Type<'a>> {
         let kernel = self.env.kernel;
-        let found = kernel
-            .btf(None)?
-            .and_then(|btf| btf.skip_modifiers(program_context(btf, prog_type)?).ok());
+        let types = kernel.context_types(prog_type)?;
+        let found = types.zip(kernel.btf(None)?);
+        let found = found.and_then(|(types, btf)| btf.skip_modifiers(types.program).ok());
         match found {
             Some(ty) => Ok(ty),
             // A kernel whose BTF is not known, or lacks `struct bpf_ctx_convert`.

@@ -41,7 +41,7 @@ impl<D: Design, O: Observer> Sim<'_, '_, D, O> {
         let (callsite, range) = (callee.callsite, callee.callback_range);
         let calls_back = callee.flags.contains(FrameFlags::IN_CALLBACK);
         let result = self.copy_of(Reg::R0)?;
-        if result.kind == Kind::Stack && result.flags.is_empty() {
+        if matches!(result.kind, Kind::Stack) && result.flags.is_empty() {
             return self.env.reject(Path::ReturnsStackPointer);
         }
         let Callsite::Insn(call) = callsite else {
