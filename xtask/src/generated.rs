@@ -203,14 +203,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// `BPF_LOG_STATS` of `include/linux/bpf_verifier.h`.
 const STATISTICS: u32 = 4;
 
-/// What is unsupported because the kernel dies of it: it takes a map's record of special fields
-/// for granted, or another pointer for a map's (`KF_ARG_PTR_TO_MAP`, `check_map_field_pointer`).
-const DEADLY: [&str; 3] = [
-    "kfunc argument map without special fields",
-    "kfunc argument map from another pointer",
-    "work queue in a map without special fields",
-];
-
 /// Instructions that the verifier would process, and whether the kernel would die of it.
 fn foretold(case: &Case, kernel: &Profile, options: RunOptions) -> (u64, bool) {
     let predicted = predict_whole(&case.request, kernel, STATISTICS, options.machine);
@@ -218,7 +210,9 @@ fn foretold(case: &Case, kernel: &Profile, options: RunOptions) -> (u64, bool) {
         Prediction::Verdict(answer) => {
             (answer.counts.map_or(0, |counts| counts.processed_insns), false)
         }
-        Prediction::Unsupported(what) => (0, DEADLY.iter().any(|deadly| what.contains(deadly))),
+        Prediction::Unsupported(what) => {
+            (0, veristable_gen::DEADLY.iter().any(|deadly| what.contains(deadly)))
+        }
     }
 }
 
