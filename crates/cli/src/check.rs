@@ -24,11 +24,13 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<u8> {
         .par_iter()
         .map(|name| CheckedKernel::open(name, !args.no_cache))
         .collect::<Result<_, _>>()?;
-    let files: Vec<(&Path, Input)> = args
+    // Errors are told in the order of the files, whichever is read first.
+    let files: Vec<anyhow::Result<(&Path, Input)>> = args
         .files
-        .iter()
+        .par_iter()
         .map(|path| Ok((path.as_path(), input::read(path, &args.link)?)))
-        .collect::<anyhow::Result<_>>()?;
+        .collect();
+    let files: Vec<(&Path, Input)> = files.into_iter().collect::<anyhow::Result<_>>()?;
     let asked = Asked {
         log_level: args.log_level,
         machine: Machine {
@@ -40,15 +42,18 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<u8> {
     let verdicts = if args.no_cache { Verdicts::none() } else { Verdicts::open() };
     let check = Check { kernels, asked, verdicts };
     let bar = progress(files.len() as u64);
-    let rows: Vec<Vec<Row>> = files
+    let rows: Vec<anyhow::Result<Vec<Row>>> = files
         .par_iter()
+        // One file may take as long as a hundred others.
+        .with_max_len(1)
         .map(|(path, file)| {
             let rows = check.file(path, file);
             bar.inc(1);
             rows
         })
-        .collect::<anyhow::Result<_>>()?;
+        .collect();
     bar.finish_and_clear();
+    let rows: Vec<Vec<Row>> = rows.into_iter().collect::<anyhow::Result<_>>()?;
     write(rows.into_iter().flatten(), args.format, args.color)
 }
 
